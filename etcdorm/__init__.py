@@ -1,0 +1,1 @@
+"""A typed object mapper and configuration ORM over etcd."""

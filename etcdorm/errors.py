@@ -1,0 +1,126 @@
+"""Every public error, in one tree that is cut by what the caller may do next.
+
+::
+
+    EtcdormError
+    ├── UnavailableError        nothing was changed: never sent, or only a read; send it again
+    ├── UnconfirmedError        sent, and no answer came; it may have happened: look first
+    ├── RefusedError            the store said no; nothing was changed
+    │   ├── NotFoundError
+    │   │   └── LeaseLapsedError    it was there, and its TTL ran out
+    │   ├── AlreadyExistsError
+    │   └── ConflictError           .base  .mine  .theirs
+    ├── DecodeError             what is stored does not fit the model: .failures names each key and field
+    ├── UsageError              the call can't be right; nothing was sent
+    │   ├── PathError               a text that can't be an etcd path
+    │   ├── ModelError              a model class that can't be mapped
+    │   └── EncodeError             a value that can't be stored
+    ├── LockLostError           the lock was not kept until the end of its block
+    └── ServerError             an etcd that was to be started here did not start
+
+The names of the v2 client (``EtcdException``, ``EtcdKeyNotFound``, ...) hang on the same branches; see
+``etcdorm.v2.errors``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+
+class EtcdormError(Exception):
+    """The root of everything that etcdorm raises on purpose."""
+
+
+class UnavailableError(EtcdormError):
+    """No etcd answered in time, and nothing was changed by this call; it can be made again as it is."""
+
+
+class UnconfirmedError(EtcdormError):
+    """A change was sent and its answer was lost; it may have happened, or may still happen. Read before trying again."""
+
+
+class RefusedError(EtcdormError):
+    """etcd answered, and said no. Nothing was changed."""
+
+
+class NotFoundError(RefusedError):
+    """There is no such record (any more)."""
+
+
+class LeaseLapsedError(NotFoundError):
+    """The record was there, but its TTL ran out before this call could keep it. Save it as a new one."""
+
+
+class AlreadyExistsError(RefusedError):
+    """A new object was saved where a record exists already."""
+
+
+class ConflictError(RefusedError):
+    """Another save came between loading and saving.
+
+    ``base`` is the model as it was loaded, ``mine`` the one that was to be saved, ``theirs`` what etcd holds now
+    (None when that can't be decoded). Nothing was written: reload and try again, or use ``Session.update``.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        base: BaseModel | None = None,
+        mine: BaseModel | None = None,
+        theirs: BaseModel | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.base = base
+        self.mine = mine
+        self.theirs = theirs
+
+
+@dataclass(frozen=True, slots=True)
+class FieldFailure:
+    """One thing in a record that does not fit: the etcd key, the field's path in the model, and what is wrong."""
+
+    key: str
+    field: str
+    problem: str
+
+
+class DecodeError(EtcdormError):
+    """A stored record does not fit its model; every failing key and field is in ``failures``, never a value."""
+
+    def __init__(self, path: str, model: str, failures: Sequence[FieldFailure]) -> None:
+        self.path = path
+        self.model = model
+        self.failures = tuple(failures)
+        lines = [f"{path} does not hold a valid {model}:"]
+        lines += [f"  {failure.key} (field {failure.field}): {failure.problem}" for failure in self.failures]
+        super().__init__("\n".join(lines))
+
+
+class UsageError(EtcdormError, ValueError):
+    """The call can't be right as it stands; nothing was sent."""
+
+
+class PathError(UsageError):
+    """A text that can't be an etcd path, or a key that can't be part of one."""
+
+
+class ModelError(UsageError, TypeError):
+    """A model class is declared in a way that can't be mapped onto etcd; raised when the class is made or first used."""
+
+
+class EncodeError(UsageError):
+    """A value can't be stored; the message names the field, never the value."""
+
+
+class LockLostError(EtcdormError):
+    """A lock could not be kept until the end of its block; what the block did after that was not protected."""
+
+
+class ServerError(EtcdormError):
+    """An etcd that was to be started on this machine did not start, or its binary can't be used."""

@@ -1,0 +1,33 @@
+"""What a save has to change in a record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from etcdorm.mapping.tree import NULL, is_marker
+
+
+def changes(before: Mapping[str, str], after: Mapping[str, str], stored: Mapping[str, str]) -> dict[str, str | None]:
+    """The keys to set, and to delete (None), so that ``stored`` says what ``after`` says.
+
+    ``before`` is what was loaded, in our own words: ``encode(decode(stored))``. Fields in which ``after`` is no other
+    are left as they are stored, so that a save rewrites neither a default that etcd has no key for nor another tool's
+    spelling (``08080``). In a field that did change, every key is seen to: the default of a map or nested model holds
+    only as long as none of its keys are there.
+    """
+    touched = {_field(key) for key, _ in before.items() ^ after.items()}
+    result: dict[str, str | None] = {
+        key: text
+        for key, text in after.items()
+        if before.get(key) != text or (key not in stored and _field(key) in touched)
+    }
+    for key in stored.keys() - after.keys():
+        # A marker that is not in `before` lies beside keys of another tool's, which hide it; don't let it come to light.
+        if key in before or (is_marker(key) and _field(key) in touched):
+            result[key] = None
+    return result
+
+
+def _field(key: str) -> str:
+    """The segment of the field that a key or marker belongs to."""
+    return key.removeprefix(f"{NULL}/").partition("/")[0]

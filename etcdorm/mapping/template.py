@@ -1,0 +1,158 @@
+"""Path templates: ``/dc/{dc}/nodes/{name}`` formats key texts to a path, and matches a path back to them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from etcdorm.errors import ModelError, PathError
+from etcdorm.path import Path, decode_segment, encode_segment
+from etcdorm.store.types import Collection
+
+_FIELD = re.compile(r"([^{}]*)\{([^{}]*)\}([^{}]*)")
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """A segment that is the same in every path."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A segment that holds one field, between a literal start and end (mostly empty, both)."""
+
+    field: str
+    start: str = ""
+    end: str = ""
+
+    def format(self, text: str) -> str:
+        return f"{self.start}{encode_segment(text)}{self.end}"
+
+    def match(self, segment: str) -> str | None:
+        # An encoded text is never empty: without this, "ab" would match {start="ab", end="b"}, which overlap.
+        long_enough = len(segment) > len(self.start) + len(self.end)
+        if not (long_enough and segment.startswith(self.start) and segment.endswith(self.end)):
+            return None
+        try:
+            return decode_segment(segment[len(self.start) : len(segment) - len(self.end)])
+        except PathError:
+            return None
+
+
+@dataclass(frozen=True)
+class Template:
+    """A parsed template. ``match`` is the exact inverse of ``format``: one text per path, one path per text."""
+
+    text: str
+    segments: tuple[Fixed | Slot, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> Template:
+        """Read ``/dc/{dc}/nodes/node-{name}``: at most one field in a segment, each field once.
+
+        Raises: ModelError for a text that can't be a template, with the reason.
+        """
+        if not text.startswith("/"):
+            raise _refusal(text, "it must start with '/'")
+        segments: list[Fixed | Slot] = []
+        fields: set[str] = set()
+        for part in text[1:].split("/"):
+            segment = _parse_segment(text, part)
+            if isinstance(segment, Slot):
+                if segment.field in fields:
+                    raise _refusal(text, f"the field {segment.field!r} stands in it twice")
+                fields.add(segment.field)
+            if fields and part.startswith("_"):
+                raise _refusal(text, f"{part!r} starts with '_', which hides it, and the records, from every listing")
+            segments.append(segment)
+        return cls(text, tuple(segments))
+
+    @cached_property
+    def fields(self) -> tuple[str, ...]:
+        """The names of the fields, in the order of the path."""
+        return tuple(segment.field for segment in self.segments if isinstance(segment, Slot))
+
+    @cached_property
+    def prefix(self) -> Path:
+        """The literal part before the first field."""
+        return self.collection({}).prefix
+
+    @property
+    def sequential(self) -> str | None:
+        """The field that is the whole last segment, so that a server may make its value; None if there is none."""
+        last = self.segments[-1]
+        return last.field if isinstance(last, Slot) and not (last.start or last.end) else None
+
+    def format(self, texts: Mapping[str, str]) -> Path:
+        """The path of the record with these key texts; any text will do, as each is encoded.
+
+        Raises: PathError when a text holds a lone surrogate.
+        """
+        return Path(tuple(_format(segment, texts) for segment in self.segments))
+
+    def match(self, path: Path) -> dict[str, str] | None:
+        """The key texts that ``format`` makes ``path`` of, or None when there are none."""
+        if len(path.segments) != len(self.segments):
+            return None
+        texts: dict[str, str] = {}
+        for expected, segment in zip(self.segments, path.segments, strict=True):
+            if isinstance(expected, Slot):
+                text = expected.match(segment)
+                if text is None:
+                    return None
+                texts[expected.field] = text
+            elif expected.text != segment:
+                return None
+        return texts
+
+    def collection(self, texts: Mapping[str, str]) -> Collection:
+        """The records that have these key texts, below the longest prefix that the leading ones give."""
+        known: list[str] = []
+        for segment in self.segments:
+            if isinstance(segment, Slot) and segment.field not in texts:
+                break
+            known.append(_format(segment, texts))
+
+        def matches(path: Path) -> bool:
+            found = self.match(path)
+            return found is not None and all(found[field] == text for field, text in texts.items())
+
+        return Collection(Path(tuple(known)), len(self.segments), matches)
+
+
+def _parse_segment(template: str, part: str) -> Fixed | Slot:
+    if not part:
+        raise _refusal(template, "it has an empty segment")
+    if part.startswith("@"):
+        raise _refusal(template, f"{part!r} starts with '@', which is kept for etcdorm's own keys")
+    if "{" in part or "}" in part:
+        return _parse_slot(template, part)
+    try:
+        Path.parse(f"/{part}")
+    except PathError as error:
+        raise _refusal(template, str(error)) from None
+    return Fixed(part)
+
+
+def _parse_slot(template: str, part: str) -> Slot:
+    if part.count("{") > 1 and part.count("{") == part.count("}"):
+        raise _refusal(template, f"the segment {part!r} has two fields; put a '/' between them")
+    found = _FIELD.fullmatch(part)
+    if found is None:
+        raise _refusal(template, f"the braces in {part!r} don't pair up")
+    start, field, end = found.groups()
+    if not field.isidentifier():
+        raise _refusal(template, f"{field!r} in {part!r} is not the name of a field")
+    return Slot(field, start, end)
+
+
+def _format(segment: Fixed | Slot, texts: Mapping[str, str]) -> str:
+    return segment.text if isinstance(segment, Fixed) else segment.format(texts[segment.field])
+
+
+def _refusal(template: str, why: str) -> ModelError:
+    return ModelError(f"the path {template!r} can't be a template: {why}")

@@ -1,0 +1,60 @@
+"""The values of a model: dumped in JSON mode, and compared with what came back."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, is_dataclass
+from datetime import datetime
+
+from pydantic import BaseModel, JsonValue
+
+
+def dump(model: BaseModel, *, only: set[str] | None = None, without: set[str] | None = None) -> JsonValue:
+    """The values as JSON validation reads them back, by field name.
+
+    Warnings are off: what is wrong about a value shows when it is read back, and warnings quote it.
+    """
+    values: JsonValue = model.__pydantic_serializer__.to_python(
+        model, mode="json", round_trip=True, by_alias=False, warnings="none", include=only, exclude=without
+    )
+    return values
+
+
+def same(a: object, b: object) -> bool:
+    """Whether ``b`` is what ``a`` was before it was stored.
+
+    That is ``a == b``, but for what Python calls unequal to itself (NaN; a time that the clock shows twice), for
+    dataclasses without ``==``, and for what is never stored: private attributes and excluded fields.
+    """
+    if isinstance(a, BaseModel):
+        return type(a) is type(b) and isinstance(b, BaseModel) and not differing(a, b)
+    if is_dataclass(a):
+        return type(a) is type(b) and all(_same_attribute(a, b, field.name) for field in fields(a))
+    if isinstance(a, Mapping):
+        return isinstance(b, Mapping) and len(a) == len(b) and all(key in b and same(a[key], b[key]) for key in a)
+    for kind in (list, tuple, deque):
+        if isinstance(a, kind):
+            return isinstance(b, kind) and _same_items(a, b)
+    if a == b:
+        return True
+    if isinstance(a, datetime) and isinstance(b, datetime):
+        return a.isoformat() == b.isoformat()
+    return type(a) is type(b) and a != a and b != b
+
+
+def differing(a: BaseModel, b: BaseModel) -> list[str]:
+    """The fields, of two models of one class, that are not the same."""
+    names = [name for name, field in type(a).model_fields.items() if not field.exclude]
+    unlike = [name for name in names if not _same_attribute(a, b, name)]
+    mine, theirs = a.model_extra or {}, b.model_extra or {}
+    return unlike + [name for name in mine.keys() | theirs.keys() if not same(mine.get(name), theirs.get(name))]
+
+
+def _same_attribute(a: object, b: object, name: str) -> bool:
+    return hasattr(a, name) and hasattr(b, name) and same(getattr(a, name), getattr(b, name))
+
+
+def _same_items(a: Iterable[object], b: Iterable[object]) -> bool:
+    mine, theirs = list(a), list(b)
+    return len(mine) == len(theirs) and all(same(one, other) for one, other in zip(mine, theirs, strict=True))

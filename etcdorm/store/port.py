@@ -1,0 +1,74 @@
+"""The port: what a session needs from any etcd."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from etcdorm.path import Path
+from etcdorm.store.types import KEEP, Collection, Event, Owns, Record, Ttl
+
+
+class Store(Protocol):
+    """Records in an etcd: read and watched as consistent states, changed atomically against the version last seen.
+
+    Every call has the store's one deadline. Every call may raise UnavailableError (nothing was changed), and every
+    call that writes UnconfirmedError (it may have happened). A cancelled write may have happened too; it never leaves
+    half of itself to be seen.
+    """
+
+    async def read(self, path: Path, *, fresh: bool = False) -> Record | None:
+        """One record, or None when there is none.
+
+        ``fresh`` asks the majority of the cluster instead of the nearest member; without it the answer may be a
+        little old, but never older than one that this store gave before.
+        """
+        ...
+
+    async def scan(self, collection: Collection) -> list[Record]:
+        """All records of a collection, of one moment, sorted by path, in one request."""
+        ...
+
+    async def create(self, path: Path, fields: Mapping[str, str], *, owns: Owns, ttl: int | None = None) -> Record:
+        """Write a record that does not exist yet, all of it or nothing.
+
+        Raises: StaleRecord when a record with a key that ``owns`` accepts exists already, or was created meanwhile.
+        """
+        ...
+
+    async def commit(
+        self, base: Record, changes: Mapping[str, str | None], *, ttl: Ttl = KEEP, fence: int | None = None
+    ) -> Record:
+        """Change some keys of a record (None deletes), all of them or none, if its version is still that of ``base``.
+
+        ``fence`` writes a lock's fencing token into the record; that alone moves the version.
+        Raises: StaleRecord when the version has moved on or the record is gone; LeaseLapsedError when its TTL ran out.
+        """
+        ...
+
+    async def remove(self, base: Record, *, owns: Owns) -> None:
+        """Delete a record if its version is still that of ``base``; keys that ``owns`` refuses stay.
+
+        Raises: StaleRecord as ``commit`` does.
+        """
+        ...
+
+    async def append(self, directory: Path, text: str, *, ttl: int | None = None) -> Record:
+        """Write a record of one single key under a name that the store makes; names grow in the order of appends."""
+        ...
+
+    async def touch(self, base: Record, *, ttl: int) -> Record:
+        """Put off a record's expiry to ``ttl`` whole seconds from now, in one request that wakes no watcher.
+
+        Raises: UsageError when the record has no TTL; LeaseLapsedError when it has expired.
+        """
+        ...
+
+    def watch(self, collection: Collection) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
+        """The records there are (as events without ``old``), then each change, in order, none lost in silence."""
+        ...
+
+    async def close(self) -> None:
+        """End what the store has under way, and its connections. It always ends, and may be called twice."""
+        ...

@@ -1,0 +1,83 @@
+"""What goes through the port: records and what happens to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final, Literal, NewType
+
+from etcdorm.path import Path
+
+Version = NewType("Version", int)
+"""Moves with every save of a record. 0 stands for a record that other tools made and no session ever saved."""
+
+Owns = Callable[[str], bool]
+"""Tells whether a relative key belongs to the model; keys that don't are left alone."""
+
+
+class _Keep(Enum):
+    KEEP = "keep"
+
+
+KEEP: Final = _Keep.KEEP
+Ttl = int | None | Literal[_Keep.KEEP]
+"""What a save does to a record's TTL: set it to so many seconds, take it away (None), or leave it (KEEP)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One consistent state of a record, as a store read it.
+
+    ``fields`` maps relative keys (``port``, ``labels/env``) to text; a record that is one single key in etcd has the
+    one relative key ``""``. ``created`` and ``modified`` are the store's indexes. ``ttl`` is in seconds, as of the
+    reading. ``detail`` is the store's own: what it wants to find again when the record comes back to it.
+    """
+
+    path: Path
+    fields: Mapping[str, str]
+    version: Version
+    created: int
+    modified: int
+    ttl: int | None = None
+    detail: object = field(default=None, compare=False, repr=False)
+
+    @property
+    def is_document(self) -> bool:
+        return "" in self.fields
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """Where the records of one kind lie: below ``prefix``, at exactly ``depth`` segments from the root, where
+    ``matches`` says yes."""
+
+    prefix: Path
+    depth: int
+    matches: Callable[[Path], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A record went from ``old`` to ``new``; None stands for "does not exist".
+
+    ``gap`` marks a change that was found by reading again after a break, so that states between the two may have
+    been missed. ``expired`` tells why a record is gone: its TTL ran out.
+    """
+
+    path: Path
+    old: Record | None
+    new: Record | None
+    gap: bool = False
+    expired: bool = False
+
+
+class StaleRecord(Exception):
+    """A commit was refused because the record is no longer as its writer saw it; ``current`` is what is there now.
+
+    It does not leave the session: users meet ConflictError, AlreadyExistsError or NotFoundError instead.
+    """
+
+    def __init__(self, current: Record | None) -> None:
+        super().__init__("the record has changed")
+        self.current = current

@@ -1,0 +1,51 @@
+"""A client of etcd's v2 API, usable without any model; ``import etcdorm.v2 as etcd``."""
+
+from etcdorm.v2.client import Client
+from etcdorm.v2.errors import (
+    EtcdAlreadyExist,
+    EtcdCompareFailed,
+    EtcdConnectionFailed,
+    EtcdDirNotEmpty,
+    EtcdEventIndexCleared,
+    EtcdException,
+    EtcdInsufficientPermissions,
+    EtcdKeyError,
+    EtcdKeyNotFound,
+    EtcdLeaderElectionInProgress,
+    EtcdNotDir,
+    EtcdNotFile,
+    EtcdProtocolError,
+    EtcdRefused,
+    EtcdRootReadOnly,
+    EtcdUnavailable,
+    EtcdUnconfirmed,
+    EtcdValueError,
+    EtcdWatcherCleared,
+    EtcdWatchTimedOut,
+)
+from etcdorm.v2.result import EtcdResult
+
+__all__ = [
+    "Client",
+    "EtcdAlreadyExist",
+    "EtcdCompareFailed",
+    "EtcdConnectionFailed",
+    "EtcdDirNotEmpty",
+    "EtcdEventIndexCleared",
+    "EtcdException",
+    "EtcdInsufficientPermissions",
+    "EtcdKeyError",
+    "EtcdKeyNotFound",
+    "EtcdLeaderElectionInProgress",
+    "EtcdNotDir",
+    "EtcdNotFile",
+    "EtcdProtocolError",
+    "EtcdRefused",
+    "EtcdResult",
+    "EtcdRootReadOnly",
+    "EtcdUnavailable",
+    "EtcdUnconfirmed",
+    "EtcdValueError",
+    "EtcdWatchTimedOut",
+    "EtcdWatcherCleared",
+]

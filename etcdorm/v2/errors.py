@@ -1,0 +1,183 @@
+"""etcd v2's error codes as exceptions, under the names of python-aio-etcd, on the branches of ``etcdorm.errors``.
+
+::
+
+    EtcdException(EtcdormError)             .code  .message  .cause  .index  .payload
+    ├── EtcdConnectionFailed
+    │   ├── EtcdUnavailable                 UnavailableError: never sent, or only a read
+    │   ├── EtcdUnconfirmed                 UnconfirmedError: a write without an answer (also etcd 300)
+    │   └── EtcdWatchTimedOut               a bounded wait ended without an event
+    ├── EtcdRefused                         RefusedError: the server said no
+    │   ├── EtcdKeyError
+    │   │   ├── EtcdKeyNotFound    100      NotFoundError
+    │   │   ├── EtcdNotFile        102
+    │   │   ├── EtcdNotDir         104
+    │   │   ├── EtcdAlreadyExist   105      AlreadyExistsError
+    │   │   └── EtcdRootReadOnly   107
+    │   ├── EtcdValueError         200-2xx  a parameter that the server refused
+    │   │   ├── EtcdCompareFailed  101
+    │   │   └── EtcdDirNotEmpty    108
+    │   ├── EtcdInsufficientPermissions 110
+    │   ├── EtcdLeaderElectionInProgress 301
+    │   ├── EtcdWatcherCleared     400
+    │   └── EtcdEventIndexCleared  401      .index: where the history stands now
+    └── EtcdProtocolError                   an answer that is not of the v2 API at all
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from etcdorm.errors import (
+    AlreadyExistsError,
+    EtcdormError,
+    NotFoundError,
+    RefusedError,
+    UnavailableError,
+    UnconfirmedError,
+)
+
+
+class EtcdException(EtcdormError):
+    """The root of what the v2 client raises.
+
+    ``code`` is etcd's errorCode (None when the server sent none), ``message`` and ``cause`` are its words, ``index``
+    is the X-Etcd-Index that came with it (0 when there was none).
+    """
+
+    def __init__(
+        self,
+        text: str,
+        *,
+        code: int | None = None,
+        message: str = "",
+        cause: str = "",
+        index: int = 0,
+    ) -> None:
+        super().__init__(text)
+        self.code = code
+        self.message = message or text
+        self.cause = cause
+        self.index = index
+
+    @property
+    def payload(self) -> Mapping[str, int | str | None]:
+        """The error as the server wrote it."""
+        return {"errorCode": self.code, "message": self.message, "cause": self.cause, "index": self.index}
+
+
+class EtcdConnectionFailed(EtcdException):
+    """No answer came from any endpoint."""
+
+
+class EtcdUnavailable(EtcdConnectionFailed, UnavailableError):
+    """No answer, and nothing was changed: no endpoint was reached, or the call only reads."""
+
+
+class EtcdUnconfirmed(EtcdConnectionFailed, UnconfirmedError):
+    """A write was sent and its answer was lost, or etcd gave up waiting for its majority (300). It may still land."""
+
+
+class EtcdWatchTimedOut(EtcdConnectionFailed):
+    """A wait with a timeout saw no event. ``index`` is where the store stood when the wait was registered."""
+
+
+class EtcdRefused(EtcdException, RefusedError):
+    """The server understood the request and said no; nothing was changed."""
+
+
+class EtcdKeyError(EtcdRefused):
+    """The key is not of the kind that the request needs."""
+
+
+class EtcdKeyNotFound(EtcdKeyError, NotFoundError):
+    """100: the key, or a directory above it, does not exist."""
+
+
+class EtcdNotFile(EtcdKeyError):
+    """102: the key is a directory."""
+
+
+class EtcdNotDir(EtcdKeyError):
+    """104: something above the key is not a directory."""
+
+
+class EtcdAlreadyExist(EtcdKeyError, AlreadyExistsError):
+    """105: prevExist=False, and the key exists."""
+
+
+class EtcdRootReadOnly(EtcdKeyError):
+    """107: the root can't be written."""
+
+
+class EtcdValueError(EtcdRefused, ValueError):
+    """A parameter that the server refused (200 and above), or a comparison that failed."""
+
+
+class EtcdCompareFailed(EtcdValueError):
+    """101: prevValue or prevIndex is not what the key has. The cause may hold values; it stays out of the text."""
+
+
+class EtcdDirNotEmpty(EtcdValueError):
+    """108: a directory with something in it (hidden keys count) is only deleted with recursive=True."""
+
+
+class EtcdInsufficientPermissions(EtcdRefused):
+    """110: no credentials, wrong ones, or ones without the right to this key; etcd does not say which."""
+
+
+class EtcdLeaderElectionInProgress(EtcdRefused):
+    """301: the cluster has no leader yet."""
+
+
+class EtcdWatcherCleared(EtcdRefused):
+    """400: the server dropped the watcher."""
+
+
+class EtcdEventIndexCleared(EtcdRefused):
+    """401: waitIndex lies before the last 1000 events of the store. ``index`` is where the store stands now."""
+
+
+class EtcdProtocolError(EtcdException, RefusedError):
+    """Something answered that does not speak etcd's v2 API: v2 is switched off, or it isn't etcd."""
+
+
+_BY_CODE: Mapping[int, type[EtcdException]] = {
+    100: EtcdKeyNotFound,
+    101: EtcdCompareFailed,
+    102: EtcdNotFile,
+    104: EtcdNotDir,
+    105: EtcdAlreadyExist,
+    107: EtcdRootReadOnly,
+    108: EtcdDirNotEmpty,
+    110: EtcdInsufficientPermissions,
+    300: EtcdUnconfirmed,
+    301: EtcdLeaderElectionInProgress,
+    400: EtcdWatcherCleared,
+    401: EtcdEventIndexCleared,
+}
+
+_HINTS: Mapping[int, str] = {
+    102: "the key is a directory",
+    104: "something above the key holds a value, so nothing can lie below it",
+    110: "no credentials, wrong ones, or no right to this key; etcd does not say which",
+    401: "read the keys anew, and watch from the index of that answer + 1",
+}
+
+
+def from_answer(request: str, *, code: int, message: str, cause: str, index: int, writes: bool) -> EtcdException:
+    """The exception for an error that etcd answered; ``request`` says what was asked of which endpoint."""
+    kind = _BY_CODE.get(code, EtcdValueError if 200 <= code < 300 else EtcdRefused)
+    if code == 300:
+        # A raft time-out can commit later. "Not a file" is no time-out: etcd 3.5 refuses updates of directories so.
+        if "Not a file" in cause:
+            kind = EtcdNotFile
+        elif not writes:
+            kind = EtcdUnavailable
+    text = f"{request}: {message}"
+    if code != 101 and cause:
+        text += f" ({cause})"
+    text += f" [etcd {code}]"
+    if hint := _HINTS.get(code):
+        text += f"; {hint}"
+    return kind(text, code=code, message=message, cause=cause, index=index)

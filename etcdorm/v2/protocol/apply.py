@@ -1,0 +1,167 @@
+"""After the commit: bring the plain keys up to date, keep the lease, move ``@applied``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
+
+from etcdorm.errors import EtcdormError, LeaseLapsedError
+from etcdorm.path import Path
+from etcdorm.v2.protocol.commit import APPLIED, COMMIT, LEASE, RESERVATION_TTL, Commit, reservation
+from etcdorm.v2.protocol.snapshot import Key, Snapshot
+from etcdorm.v2.protocol.steps import (
+    Done,
+    Drop,
+    DropDirectory,
+    Outcome,
+    Pause,
+    Refresh,
+    Request,
+    Reserve,
+    Steps,
+    Swap,
+    look,
+    one,
+)
+
+ATTEMPTS = 30
+"""How often to look again before leaving the rest to the next save; readers see the commit all the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A save that has happened.
+
+    ``snapshot`` is the record as its writer knows it, the base of its next save. ``overwritten`` names keys in which
+    an edit made by another tool was replaced. ``unapplied`` is why the plain keys are not all up to date, if so.
+    """
+
+    snapshot: Snapshot
+    overwritten: frozenset[str] = frozenset()
+    unapplied: EtcdormError | None = None
+
+
+def apply(commit: Commit, mine: Snapshot, *, trusted: bool, expected: Mapping[str, Set[str]]) -> Steps[Saved]:
+    """Bring every pending key to where it should be, then ``@applied``; stop when somebody else has committed.
+
+    ``mine`` is the record as it was loaded, with the new ``@commit`` in it. Its indexes may be worked from
+    (``trusted``) only when the commit deletes nothing, takes nothing over and has no lease to check. ``expected``
+    holds, for each pending key, the texts that are there by this or an earlier save: any other is an edit from outside.
+    Raises: LeaseLapsedError.
+    """
+    path = mine.path
+    overwritten: set[str] = set()
+    snapshot = mine if trusted else None
+    try:
+        for attempt in range(ATTEMPTS):
+            if snapshot is None:
+                snapshot = yield from look(path)
+                if snapshot.commit is None or snapshot.commit.id != commit.id:
+                    return Saved(mine, frozenset(overwritten))
+                if snapshot.lapsed:
+                    raise lapsed(path)
+            work = list(_work(path, commit, snapshot))
+            overwritten |= _foreign(commit, snapshot, expected)
+            if work:
+                outcomes = yield work
+                snapshot = _after(path, snapshot, work, outcomes)
+                if snapshot is None:
+                    yield from one(Pause(0.01 * attempt))
+                    continue
+            key = snapshot.keys[APPLIED]
+            outcome = yield from one(Swap(path / APPLIED, commit.id, key.index))
+            if isinstance(outcome, Done):
+                done = snapshot.with_keys({APPLIED: Key(commit.id, outcome.index, key.created)})
+                return Saved(done, frozenset(overwritten))
+            snapshot = None
+    except LeaseLapsedError:
+        raise
+    except EtcdormError as error:
+        return Saved(mine, frozenset(overwritten), error)
+    return Saved(mine, frozenset(overwritten), EtcdormError(f"{path}: other writers kept moving the keys"))
+
+
+def set_lease(path: Path, lease: str, ttl: int | None) -> Steps[None]:
+    """Give the lease of a record that was just committed its TTL (None: it never expires again); it may still be a
+    reservation.
+
+    When a later commit has put another lease, or none, in its place, there is nothing to do.
+    Raises: LeaseLapsedError; UnavailableError when etcd can't be reached.
+    """
+    while True:
+        snapshot = yield from look(path)
+        if snapshot.commit is None or snapshot.commit.lease != lease:
+            return
+        key = snapshot.keys.get(LEASE)
+        if key is None or snapshot.lapsed:
+            raise lapsed(path)
+        if ttl is None or key.value == reservation(lease):
+            outcome = yield from one(Swap(path / LEASE, lease, key.index, ttl))
+        else:
+            outcome = yield from one(Refresh(path / LEASE, ttl, value=lease))
+        if isinstance(outcome, Done):
+            return
+
+
+def lapsed(path: Path) -> LeaseLapsedError:
+    return LeaseLapsedError(
+        f"{path}: its TTL ran out before this call could keep it, so the record does not exist any more; "
+        "save the object as a new one to register again"
+    )
+
+
+def _work(path: Path, commit: Commit, snapshot: Snapshot) -> Iterator[Request]:
+    """What is to be done to the keys as they stand. All of it names an exact index; a key that is not there is only
+    reserved, and gets its value after another look has shown that ``@commit`` is still ours."""
+    for name, text in commit.pending.items():
+        key = snapshot.keys.get(name)
+        if key is None:
+            if text is None:
+                continue
+            if name in snapshot.directories:
+                yield DropDirectory(path / name)
+            else:
+                yield Reserve(path / name, reservation(commit.id), RESERVATION_TTL)
+        elif text is None:
+            yield Drop(path / name, key.index)  # a reservation too: its maker may be about to swap it
+        elif key.value != text or key.reserved:
+            yield Swap(path / name, text, key.index)
+    if APPLIED not in snapshot.keys:
+        yield Reserve(path / APPLIED, reservation(commit.id), RESERVATION_TTL)
+    lease = snapshot.keys.get(LEASE)
+    if commit.lease is None and lease is not None and not lease.reserved:
+        # No commit names this lease any more, and none will again. A reserved one may be about to be committed.
+        yield Drop(path / LEASE, lease.index)
+
+
+def _foreign(commit: Commit, snapshot: Snapshot, expected: Mapping[str, Set[str]]) -> set[str]:
+    return {
+        name
+        for name in commit.pending
+        if (key := snapshot.keys.get(name)) is not None and not key.reserved and key.value not in expected[name]
+    }
+
+
+def _after(
+    path: Path, snapshot: Snapshot, work: Sequence[Request], outcomes: Sequence[Outcome]
+) -> Snapshot | None:
+    """The snapshot with the work done to it; None when it has to be looked at again."""
+    changed: dict[str, Key | None] = {}
+    for request, outcome in zip(work, outcomes, strict=True):
+        if not isinstance(outcome, Done):
+            return None
+        match request:
+            case Swap(at, value):
+                name = path.relative(at)
+                changed[name] = Key(value, outcome.index, snapshot.keys[name].created)
+            case Drop(at):
+                changed[path.relative(at)] = None
+            case _:
+                return None
+    return snapshot.with_keys(changed)
+
+
+def with_commit(snapshot: Snapshot, commit: Commit, index: int) -> Snapshot:
+    """The snapshot with a commit in it that has just landed at ``index``."""
+    created = snapshot.keys[COMMIT].created if COMMIT in snapshot.keys else index
+    return snapshot.with_keys({COMMIT: Key(commit.to_text(), index, created)})

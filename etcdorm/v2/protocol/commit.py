@@ -1,0 +1,78 @@
+"""The commit record: what ``@commit`` holds, and the reservation that stands in for it before the first commit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pydantic_core import from_json, to_json
+
+COMMIT, APPLIED, LEASE = "@commit", "@applied", "@lease"
+BOOKKEEPING = frozenset((COMMIT, APPLIED, LEASE))
+
+RESERVATION_TTL = 10
+"""Seconds. Long enough for the two requests that it stands between, short enough to be waited out after a crash."""
+
+HISTORY = 10
+"""How many earlier transaction ids a commit record carries, for settling a lost answer."""
+
+_RESERVED = "@reserved:"
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """One save of a record.
+
+    ``pending`` are the keys that this save brings up to date (None: deletes), with those of earlier saves that were
+    not yet applied. ``lease`` is the value that ``@lease`` must have for the record to exist. ``fence`` is the fencing
+    token of the newest lock on the record.
+    """
+
+    id: str
+    earlier: tuple[str, ...] = ()
+    pending: Mapping[str, str | None] = field(default_factory=dict)
+    lease: str | None = None
+    fence: int | None = None
+    deleted: bool = False
+
+    def history(self) -> tuple[str, ...]:
+        """What the next commit carries as ``earlier``, the newest first."""
+        return (self.id, *self.earlier)[:HISTORY]
+
+    def to_text(self) -> str:
+        document: dict[str, object] = {"id": self.id, "earlier": self.earlier, "pending": self.pending}
+        if self.lease is not None:
+            document["lease"] = self.lease
+        if self.fence is not None:
+            document["fence"] = self.fence
+        if self.deleted:
+            document["deleted"] = True
+        return to_json(document).decode()
+
+    @classmethod
+    def from_text(cls, text: str) -> Commit:
+        """Read a commit record.
+
+        Raises: ValueError when it is none.
+        """
+        document = from_json(text)
+        if not isinstance(document, dict) or not isinstance(document.get("id"), str):
+            raise ValueError("not a JSON object with an id")
+        pending = document.get("pending", {})
+        if not isinstance(pending, dict) or not all(isinstance(text, str | None) for text in pending.values()):
+            raise ValueError("its pending changes are not texts by key")
+        lease, fence = document.get("lease"), document.get("fence")
+        if not isinstance(lease, str | None) or not isinstance(fence, int | None):
+            raise ValueError("its lease or fence is of a wrong type")
+        earlier = tuple(str(id) for id in document.get("earlier", ()))
+        return cls(document["id"], earlier, pending, lease, fence, bool(document.get("deleted")))
+
+
+def reservation(id: str) -> str:
+    """The value of a key that is only reserved, by the transaction ``id``."""
+    return _RESERVED + id
+
+
+def is_reservation(value: str, *, expires: bool) -> bool:
+    """Whether a key is only reserved. Plain keys never expire, so no user's text can be taken for a reservation."""
+    return expires and value.startswith(_RESERVED)

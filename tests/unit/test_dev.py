@@ -1,0 +1,138 @@
+"""dev.py without a network: what it decides, and what it says."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+DEV = Path(__file__).parents[2] / "dev.py"
+
+
+@pytest.fixture
+def dev(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """A copy of dev.py in a directory of its own, so that no test can touch the real .venv."""
+    copy = tmp_path / "a project" / "dev.py"
+    copy.parent.mkdir()
+    copy.write_bytes(DEV.read_bytes())
+    (copy.parent / "pyproject.toml").write_text('[project]\nname = "etcdorm"\n')
+    spec = importlib.util.spec_from_file_location("dev_under_test", copy)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, spec.name, module)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_an_old_python_can_parse_it() -> None:
+    ast.parse(DEV.read_text(), feature_version=(3, 6))
+
+
+def test_an_old_python_is_refused_with_both_versions(dev: ModuleType) -> None:
+    words = dev.refusal((3, 9))
+    assert "needs Python 3.11" in words
+    assert "this is Python 3.9 " in words
+
+
+@pytest.mark.parametrize("version", [(3, 11), (3, 13), (4, 0)])
+def test_a_new_enough_python_is_not_refused(dev: ModuleType, version: tuple[int, int]) -> None:
+    assert dev.refusal(version) == ""
+
+
+def test_an_installation_covers_itself(dev: ModuleType) -> None:
+    line = dev.stamp_line("server", b"toml", "3.11", "/here")
+    assert dev.covers(line, line)
+
+
+def test_what_the_tests_need_covers_what_the_demo_needs_but_not_the_other_way(dev: ModuleType) -> None:
+    server, tools = (dev.stamp_line(extra, b"toml", "3.11", "/here") for extra in ("server", "dev"))
+    assert dev.covers(tools, server)
+    assert not dev.covers(server, tools)
+
+
+@pytest.mark.parametrize(
+    "other", [(b"other toml", "3.11", "/here"), (b"toml", "3.12", "/here"), (b"toml", "3.11", "/there")]
+)
+def test_an_installation_is_stale_once_something_it_depends_on_changes(
+    dev: ModuleType, other: tuple[bytes, str, str]
+) -> None:
+    assert not dev.covers(dev.stamp_line("dev", b"toml", "3.11", "/here"), dev.stamp_line("dev", *other))
+
+
+@pytest.mark.parametrize("garbage", [b"", b"dev", b"\xff\xfe\x00", b"dev 0123\nmore"])
+def test_a_damaged_stamp_covers_nothing(dev: ModuleType, garbage: bytes) -> None:
+    dev.VENV.mkdir()
+    dev.STAMP.write_bytes(garbage)
+    assert not dev.covers(dev.read_stamp(), dev.stamp_line("dev", b"toml", "3.11", "/here"))
+
+
+def test_a_missing_venv_is_told(dev: ModuleType) -> None:
+    assert dev.venv_fault() == "there is none yet"
+
+
+def test_a_half_made_venv_is_told(dev: ModuleType) -> None:
+    dev.VENV.mkdir()
+    assert dev.venv_fault() == "it is broken or half made"
+
+
+def test_a_venv_of_another_python_is_told(dev: ModuleType) -> None:
+    dev.PYTHON.parent.mkdir(parents=True)
+    dev.PYTHON.write_text("#!/bin/sh\necho 3.7 /somewhere\n")
+    dev.PYTHON.chmod(0o755)
+    assert dev.venv_fault() == f"it is of Python 3.7, and this is {dev.THIS_PYTHON}"
+
+
+def test_root_on_debian_gets_the_package_of_this_very_python(dev: ModuleType) -> None:
+    way = dev.remedy("/usr/bin/python3", "3.11", apt=True, root=True)
+    assert [command[:2] for command in way.commands] == [("apt-get", "update"), ("apt-get", "install")]
+    assert way.commands[-1][-1] == "python3.11-venv"
+
+
+def test_another_user_on_debian_gets_the_exact_command(dev: ModuleType) -> None:
+    way = dev.remedy("/usr/bin/python3", "3.11", apt=True, root=False)
+    assert way.commands == ()
+    assert "sudo apt-get install python3.11-venv" in way.words
+
+
+@pytest.mark.parametrize(("executable", "apt"), [("/usr/bin/python3", False), ("/opt/python/bin/python3", True)])
+def test_a_python_that_apt_can_not_mend_is_left_alone(dev: ModuleType, executable: str, apt: bool) -> None:
+    way = dev.remedy(executable, "3.12", apt=apt, root=True)
+    assert way.commands == ()
+    assert executable in way.words
+
+
+def test_the_environment_loses_what_would_lead_elsewhere_and_keeps_where_packages_come_from(dev: ModuleType) -> None:
+    outer = {
+        "PIP_TARGET": "/x",
+        "PYTHONPATH": "/x",
+        "VIRTUAL_ENV": "/x",
+        "PIP_INDEX_URL": "https://index",
+        "PATH": "/bin",
+    }
+    assert dev.environment(outer) == {"PIP_INDEX_URL": "https://index", "PATH": "/bin"}
+
+
+def test_a_quiet_command_shows_its_output_only_when_it_fails(
+    dev: ModuleType, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    assert dev.quietly("well", ["/bin/sh", "-c", "echo all is well"])
+    assert not dev.quietly("ill", ["/bin/sh", "-c", "echo all is ill; exit 3"])
+    shown = capfdbinary.readouterr().out.decode()
+    assert "well ... ok" in shown
+    assert "all is well" not in shown
+    assert "ill ... FAILED" in shown
+    assert "all is ill" in shown
+
+
+@pytest.mark.parametrize("arguments", [[], ["tset"], ["demo", "--fast"]])
+def test_a_call_that_makes_no_sense_changes_nothing(
+    dev: ModuleType, arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert dev.main(arguments) == 2
+    assert "usage:" in "".join(capsys.readouterr())
+    assert not dev.VENV.exists()
