@@ -143,7 +143,7 @@ def venv_fault() -> str:
     version, prefix = answer[0], Path(answer[1].strip())
     if version != THIS_PYTHON:
         return f"it is of Python {version}, and this is {THIS_PYTHON}"
-    return "" if prefix.resolve() == VENV.resolve() else "its Python is that of another place"
+    return "" if prefix.resolve() == VENV.resolve() else "it is broken or half made"
 
 
 def make_venv(fault: str) -> None:

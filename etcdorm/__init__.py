@@ -1,1 +1,56 @@
 """A typed object mapper and configuration ORM over etcd."""
+
+from etcdorm.connect import connect
+from etcdorm.errors import (
+    AlreadyExistsError,
+    ConflictError,
+    DecodeError,
+    EncodeError,
+    EtcdormError,
+    FieldFailure,
+    LeaseLapsedError,
+    LockLostError,
+    ModelError,
+    NotFoundError,
+    PathError,
+    RefusedError,
+    ServerError,
+    UnavailableError,
+    UnconfirmedError,
+    UsageError,
+)
+from etcdorm.mapping import AsJson, EtcdModel, Place
+from etcdorm.mapping.change import Change, Created, Deleted, Expired, Invalid, Updated
+from etcdorm.session import Session
+from etcdorm.store import KEEP
+
+__all__ = [
+    "KEEP",
+    "AlreadyExistsError",
+    "AsJson",
+    "Change",
+    "ConflictError",
+    "Created",
+    "DecodeError",
+    "Deleted",
+    "EncodeError",
+    "EtcdModel",
+    "EtcdormError",
+    "Expired",
+    "FieldFailure",
+    "Invalid",
+    "LeaseLapsedError",
+    "LockLostError",
+    "ModelError",
+    "NotFoundError",
+    "PathError",
+    "Place",
+    "RefusedError",
+    "ServerError",
+    "Session",
+    "UnavailableError",
+    "UnconfirmedError",
+    "Updated",
+    "UsageError",
+    "connect",
+]

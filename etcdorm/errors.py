@@ -41,7 +41,7 @@ class UnavailableError(EtcdormError):
 
 
 class UnconfirmedError(EtcdormError):
-    """A change was sent and its answer was lost; it may have happened, or may still happen. Read before trying again."""
+    """A change was sent and its answer was lost; it may have happened, or may yet happen. Look before trying again."""
 
 
 class RefusedError(EtcdormError):
@@ -111,7 +111,7 @@ class PathError(UsageError):
 
 
 class ModelError(UsageError, TypeError):
-    """A model class is declared in a way that can't be mapped onto etcd; raised when the class is made or first used."""
+    """A model class can't be mapped as it is declared; raised when the class is made or first used."""
 
 
 class EncodeError(UsageError):

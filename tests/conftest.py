@@ -43,11 +43,10 @@ def every_etcd() -> list[EtcdBinary]:
 
 
 class Servers:
-    """The servers that tests share, and how many tests each of them has served."""
+    """The servers that tests share."""
 
     def __init__(self) -> None:
         self._servers: dict[EtcdBinary, EtcdServer] = {}
-        self.uses: Counter[EtcdBinary] = Counter()
 
     def lend(self, binary: EtcdBinary) -> EtcdServer:
         """A running server of this version with nothing in it, whatever the test before did to it."""
@@ -60,7 +59,6 @@ class Servers:
         if not server.running:
             server.restart()
         wipe(server)
-        self.uses[binary] += 1
         return server
 
     def stop(self) -> None:
@@ -83,31 +81,32 @@ def wipe(server: EtcdServer) -> None:
         connection.close()
 
 
-SERVERS = pytest.StashKey[Servers]()
+USES = pytest.StashKey[Counter[EtcdBinary]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[SERVERS] = Servers()
+    config.stash[USES] = Counter()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    uses = config.stash[SERVERS].uses
+    uses = config.stash[USES]
     if uses:
-        told = ", ".join(f"{count} tests on {binary}" for binary, count in uses.items())
-        terminalreporter.write_sep("=", "real etcd")
-        terminalreporter.write_line(told)
+        terminalreporter.write_sep("=", "real etcd servers")
+        for binary, count in uses.items():
+            terminalreporter.write_line(f"{count} tests ran on {binary}")
 
 
 @pytest.fixture(params=every_etcd(), ids=lambda binary: binary.version)
 def etcd_binary(request: pytest.FixtureRequest) -> EtcdBinary:
     """Each etcd program there is, one after the other."""
     binary: EtcdBinary = request.param
+    request.config.stash[USES][binary] += 1
     return binary
 
 
 @pytest.fixture(scope="session")
-def etcd_servers(pytestconfig: pytest.Config) -> Iterator[Servers]:
-    servers = pytestconfig.stash[SERVERS]
+def etcd_servers() -> Iterator[Servers]:
+    servers = Servers()
     yield servers
     servers.stop()
 

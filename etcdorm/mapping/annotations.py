@@ -5,14 +5,25 @@ from __future__ import annotations
 import types
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, is_dataclass
-from typing import Annotated, Literal, NewType, Union, get_args, get_origin, get_type_hints, is_typeddict
+from typing import (
+    Annotated,
+    Literal,
+    NewType,
+    Protocol,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+    runtime_checkable,
+)
 
 from pydantic import BaseModel
 
 
 @dataclass(frozen=True, slots=True)
 class Bare:
-    """A type without ``Annotated``, ``NewType``, aliases and ``| None`` around it, and the metadata found on the way."""
+    """A type without the ``Annotated``, ``NewType``, aliases and ``| None`` around it, and the metadata on the way."""
 
     type: object
     metadata: tuple[object, ...]
@@ -23,8 +34,20 @@ class Bare:
         return get_origin(self.type) or self.type
 
 
+class _Subscriptable(Protocol):
+    def __getitem__(self, arguments: tuple[object, ...], /) -> object: ...
+
+
+@runtime_checkable
+class _Alias(Protocol):
+    """The ``TypeAliasType`` of typing, and that of typing_extensions, which is another class on some Pythons."""
+
+    __value__: _Subscriptable
+    __type_params__: tuple[object, ...]
+
+
 def bare(annotation: object, metadata: Iterable[object] = ()) -> Bare:
-    """Unwrap an annotation; an alias that refers to itself is left alone."""
+    """Unwrap an annotation; an alias that refers to itself is left as it is."""
     found = tuple(metadata)
     while True:
         if get_origin(annotation) is Annotated:
@@ -32,8 +55,8 @@ def bare(annotation: object, metadata: Iterable[object] = ()) -> Bare:
             found = (*more, *found)
         elif isinstance(annotation, NewType):
             annotation = annotation.__supertype__
-        elif is_alias(annotation) and not any(part is annotation for part in mentioned(alias_value(annotation))):
-            annotation = alias_value(annotation)
+        elif (alias := _alias(annotation)) and alias not in mentioned(value := _value(alias, annotation)):
+            annotation = value
         elif is_union(annotation) and len(some := without_none(annotation)) == 1:
             annotation = some[0]
         else:
@@ -41,15 +64,18 @@ def bare(annotation: object, metadata: Iterable[object] = ()) -> Bare:
 
 
 def mentioned(annotation: object) -> Iterator[object]:
-    """The annotation and every type in it: in containers, unions, aliases, and the fields of models and dataclasses."""
+    """The annotation and every type in it: in containers, unions, aliases, and the fields of models and dataclasses.
+
+    Fields that are excluded from a model's dump are left out.
+    """
     seen: set[int] = set()
     waiting = [annotation]
     while waiting:
         current = waiting.pop()
         yield current
         for part in _parts(current):
-            # Only classes and aliases can lead back to themselves, and only they live long enough for their id to count.
-            if isinstance(part, type) or is_alias(part):
+            # Only classes and aliases can lead back to themselves, and only they live on, so that their ids count.
+            if isinstance(part, type | _Alias):
                 if id(part) in seen:
                     continue
                 seen.add(id(part))
@@ -64,29 +90,27 @@ def without_none(union: object) -> list[object]:
     return [member for member in get_args(union) if member is not types.NoneType]
 
 
-def is_alias(annotation: object) -> bool:
-    """Whether this is a ``type`` alias (``TypeAliasType``, of typing or typing_extensions), with or without arguments."""
-    return hasattr(get_origin(annotation) or annotation, "__value__")
+def _alias(annotation: object) -> _Alias | None:
+    """The ``type`` alias that this is, with or without arguments."""
+    candidate = get_origin(annotation) or annotation
+    return candidate if isinstance(candidate, _Alias) else None
 
 
-def alias_value(annotation: object) -> object:
-    """What a ``type`` alias stands for, its arguments put in."""
-    alias = get_origin(annotation) or annotation
-    value: object = getattr(alias, "__value__")
-    open_parameters = getattr(value, "__parameters__", ())
-    if not get_args(annotation) or not open_parameters:
-        return value
-    arguments = dict(zip(getattr(alias, "__type_params__"), get_args(annotation), strict=True))
-    filled: object = value[tuple(arguments[parameter] for parameter in open_parameters)]  # type: ignore[index]  # generic
-    return filled
+def _value(alias: _Alias, annotation: object) -> object:
+    """What an alias stands for, its arguments put in."""
+    parameters: tuple[object, ...] = getattr(alias.__value__, "__parameters__", ())
+    if not (parameters and get_args(annotation)):
+        return alias.__value__
+    arguments = dict(zip(alias.__type_params__, get_args(annotation), strict=True))
+    return alias.__value__[tuple(arguments[parameter] for parameter in parameters)]
 
 
 def _parts(annotation: object) -> Iterable[object]:
     origin = get_origin(annotation)
     if origin is Literal:
         return ()
-    if is_alias(annotation):
-        return (alias_value(annotation),)
+    if alias := _alias(annotation):
+        return (alias, _value(alias, annotation))
     if origin is not None:
         return (origin, *get_args(annotation))
     if isinstance(annotation, NewType):
@@ -96,10 +120,10 @@ def _parts(annotation: object) -> Iterable[object]:
 
 def _members(cls: type) -> Iterable[object]:
     if issubclass(cls, BaseModel):
-        return [field.annotation for field in cls.model_fields.values()]
+        return [field.annotation for field in cls.model_fields.values() if not field.exclude]
     if is_dataclass(cls) or is_typeddict(cls) or (issubclass(cls, tuple) and hasattr(cls, "_fields")):
         try:
             return get_type_hints(cls, include_extras=True).values()
-        except NameError:  # a name that only its function knows; whatever is behind it is checked when it is stored
+        except NameError:  # a name that only its function knows; what is behind it is checked when it is stored
             return ()
     return ()

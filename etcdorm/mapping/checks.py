@@ -5,7 +5,7 @@ A courtesy: a type that slips through here is refused by ``Schema.encode``, whic
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Secret, SecretBytes, SecretStr, create_model
@@ -21,7 +21,7 @@ RESERVED: Final = frozenset({"etcd", "key", "match_key"})
 """The public names of EtcdModel, which a field would hide."""
 
 
-def check_names(model: type, names: Iterator[str]) -> None:
+def check_names(model: type, names: Iterable[str]) -> None:
     """Raise ModelError for a field that would hide a name of EtcdModel's own."""
     for name in RESERVED.intersection(names):
         raise ModelError(f"{model.__name__}.{name}: every EtcdModel has {name!r} already; give the field another name")
@@ -29,7 +29,7 @@ def check_names(model: type, names: Iterator[str]) -> None:
 
 def check_fields(model: type[BaseModel]) -> None:
     """Raise ModelError for a field that could not be stored and come back."""
-    check_names(model, iter(model.model_fields))
+    check_names(model, model.model_fields)
     if model.__pydantic_root_model__:
         raise ModelError(f"{model.__name__}: a RootModel has no fields to store; put it into a field of an EtcdModel")
     for name, field in _stored(model):
@@ -64,7 +64,7 @@ def _check_excluded(model: type[BaseModel], where: str) -> None:
 
 
 class _Readable(GenerateJsonSchema):
-    """Goes through a type as JSON validation would, and fails where that always fails: at types that JSON has no form for."""
+    """Goes through a type as JSON validation would, and fails at what has no form in JSON, as that would, always."""
 
     def emit_warning(self, kind: JsonSchemaWarningKind, detail: str) -> None:
         if kind == "skipped-choice":
@@ -92,9 +92,9 @@ def _is_unreadable(model: type[BaseModel]) -> bool:
 def _name_unreadable_field(model: type[BaseModel]) -> None:
     config = ConfigDict(arbitrary_types_allowed=True)
     for name, field in _stored(model):
-        alone = create_model(model.__name__, __config__=config, **{name: (field.rebuild_annotation(), ...)})
+        alone = create_model(name, __config__=config, value=(field.rebuild_annotation(), ...))
         if _is_unreadable(alone):
             raise ModelError(
-                f"{model.__name__}.{name}: {field.annotation} has no form in JSON, so it can't be stored; use a type that"
-                " Pydantic can read from JSON, or exclude the field and give it a default"
+                f"{model.__name__}.{name}: {field.annotation} has no form in JSON, so it can't be stored; use a type"
+                " that Pydantic can read from JSON, or exclude the field and give it a default"
             )

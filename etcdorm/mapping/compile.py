@@ -11,7 +11,8 @@ from pydantic.fields import FieldInfo
 
 from etcdorm.errors import ModelError
 from etcdorm.mapping.annotations import Bare, bare, is_union, without_none
-from etcdorm.mapping.codecs import Codec, JsonCodec, MapCodec, Member, ModelCodec, ScalarCodec, Unstorable
+from etcdorm.mapping.codecs import Codec, JsonCodec, ScalarCodec, Unstorable
+from etcdorm.mapping.directories import MapCodec, Member, ModelCodec
 from etcdorm.mapping.markers import AsJson
 from etcdorm.mapping.scalars import read_text, reader
 from etcdorm.mapping.values import dump
@@ -19,7 +20,7 @@ from etcdorm.path import encode_segment
 
 
 class Compiler:
-    """Makes the codecs of one model class and of the models in it, each once, so that models may refer to themselves."""
+    """Makes the codecs of one model class and of the models in it, each once: they may refer to themselves."""
 
     def __init__(self, model: type[BaseModel], *, extra_allowed: bool) -> None:
         self.model = model
@@ -55,7 +56,7 @@ class Compiler:
     def _map(self, found: Bare, where: str) -> Codec:
         key, item = get_args(found.type) or (object, object)
         if not _can_name_entries(bare(key)):
-            raise ModelError(f"{where}: {key} can't be a key of JSON or of etcd; let the keys be strings or other scalars")
+            raise ModelError(f"{where}: {key} can't be a key in JSON or etcd; let the keys be strings or other scalars")
         return MapCodec(self.codec(item, (), where))
 
     def _nested_model(self, model: type[BaseModel], where: str) -> ModelCodec:

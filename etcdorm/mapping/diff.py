@@ -22,7 +22,7 @@ def changes(before: Mapping[str, str], after: Mapping[str, str], stored: Mapping
         if before.get(key) != text or (key not in stored and _field(key) in touched)
     }
     for key in stored.keys() - after.keys():
-        # A marker that is not in `before` lies beside keys of another tool's, which hide it; don't let it come to light.
+        # A marker that is not in `before` is hidden by keys that another tool set; don't let it come to light.
         if key in before or (is_marker(key) and _field(key) in touched):
             result[key] = None
     return result

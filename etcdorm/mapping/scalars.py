@@ -76,7 +76,7 @@ def read_text(text: str) -> JsonValue:
 
 
 def read_number(text: str) -> JsonValue:
-    """A number where the text is one; otherwise the text, for Pydantic to read (`` 8080``, ``nan``, an ISO date) or refuse."""
+    """A number where the text is one; otherwise the text, for Pydantic to read (``08080``, ``nan``, an ISO date)."""
     try:
         value = pydantic_core.from_json(text)
     except ValueError:
@@ -109,7 +109,7 @@ def reader(bare: Bare) -> Read | None:
 
 
 def _reader_of_choices(members: Iterable[object]) -> Read | None:
-    """Choices are a scalar if all are of one kind. ``"1"`` beside ``1`` could not be told apart: such are left to JSON."""
+    """Choices are a scalar if all are of one kind; ``"1"`` beside ``1`` could not be told apart, and is JSON."""
     try:
         kinds = {type(pydantic_core.to_jsonable_python(member)) for member in members} - {type(None)}
     except ValueError:

@@ -62,7 +62,8 @@ class Event:
     """A record went from ``old`` to ``new``; None stands for "does not exist".
 
     ``gap`` marks a change that was found by reading again after a break, so that states between the two may have
-    been missed. ``expired`` tells why a record is gone: its TTL ran out.
+    been missed. ``expired`` tells why a record is gone: its TTL ran out. ``initial`` marks the records that were there
+    when the watch began.
     """
 
     path: Path
@@ -70,6 +71,7 @@ class Event:
     new: Record | None
     gap: bool = False
     expired: bool = False
+    initial: bool = False
 
 
 class StaleRecord(Exception):

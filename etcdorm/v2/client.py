@@ -179,9 +179,7 @@ class Client:
 
         Raises: EtcdKeyNotFound when the key has expired; else as ``write``.
         """
-        return await self.write(
-            key, ttl=ttl, prevValue=prevValue, prevIndex=prevIndex, refresh=True, timeout=timeout
-        )
+        return await self.write(key, ttl=ttl, prevValue=prevValue, prevIndex=prevIndex, refresh=True, timeout=timeout)
 
     async def close(self) -> None:
         """Close all connections; calls under way end with an error. May be called twice."""
@@ -219,9 +217,7 @@ class Client:
                 raise EtcdWatchTimedOut(f"{words}: {failure}", index=failure.index or 0)
             self._endpoints.failed(url, now)
             others = len(self._endpoints.urls) - 1
-            step = after_failure(
-                failure, writes=request.writes, tries=tries, others=others, now=now, deadline=deadline
-            )
+            step = after_failure(failure, writes=request.writes, tries=tries, others=others, now=now, deadline=deadline)
             if isinstance(step, GiveUp):
                 raise _gave_up(words, failure, unconfirmed=step.unconfirmed, tries=tries) from failure
             if isinstance(failure, AnswerLost) and failure.index and request.waits_from_now:

@@ -185,7 +185,10 @@ def test_a_data_dir_may_change_from_one_server_name_to_another(other: dict[str, 
         assert holds(etcd.url)
 
 
-def test_a_data_dir_in_use_is_an_error_and_not_a_wait(etcd_binary: EtcdBinary, tmp_path: Path) -> None:
+def test_a_data_dir_in_use_is_an_error_and_not_a_wait(
+    etcd_binary: EtcdBinary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "_LOCK_PATIENCE", 0.1)
     with EtcdServer(binary=etcd_binary, data_dir=tmp_path / "data") as etcd:
         put(etcd.url)
         with pytest.raises(ServerError, match="another etcd is running on"):

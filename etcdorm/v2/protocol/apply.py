@@ -142,9 +142,7 @@ def _foreign(commit: Commit, snapshot: Snapshot, expected: Mapping[str, Set[str]
     }
 
 
-def _after(
-    path: Path, snapshot: Snapshot, work: Sequence[Request], outcomes: Sequence[Outcome]
-) -> Snapshot | None:
+def _after(path: Path, snapshot: Snapshot, work: Sequence[Request], outcomes: Sequence[Outcome]) -> Snapshot | None:
     """The snapshot with the work done to it; None when it has to be looked at again."""
     changed: dict[str, Key | None] = {}
     for request, outcome in zip(work, outcomes, strict=True):

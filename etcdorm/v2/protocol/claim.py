@@ -56,9 +56,9 @@ def reserve_lease(snapshot: Snapshot, id: str, tried: dict[str, str]) -> Steps[t
     """Reserve ``@lease`` for the commit of transaction ``id``, which then names the lease that is returned.
 
     Each attempt of a transaction reserves under a name of its own (``tried``: lease by reservation): an attempt that
-    lands late, when the lease has run out already, must not be taken for it. A lease that is there already is removed only when it is not a reservation: no commit
-    names it, and none will. A reservation may be named at any moment by the commit of somebody else, whose record
-    would vanish with it, so it is waited out.
+    lands late, when the lease has run out already, must not be taken for it. A lease that is there already is removed
+    only when it is not a reservation: no commit names it, and none will. A reservation may be named at any moment by
+    the commit of somebody else, whose record would vanish with it, so it is waited out.
 
     Raises: StaleRecord when ``@commit`` has moved on meanwhile.
     """

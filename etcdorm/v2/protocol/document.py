@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from etcdorm.errors import EtcdormError, RefusedError, UnconfirmedError
 from etcdorm.path import Path
-from etcdorm.store.types import StaleRecord
+from etcdorm.store.types import KEEP, StaleRecord, Ttl
 from etcdorm.v2.protocol.apply import lapsed
 from etcdorm.v2.protocol.commit import RESERVATION_TTL, reservation
 from etcdorm.v2.protocol.snapshot import Key, Snapshot
@@ -61,11 +61,19 @@ def create(path: Path, text: str, *, id: str, ttl: int | None) -> Steps[Snapshot
             raise StaleRecord(snapshot.record())
 
 
-def change(base: Snapshot, text: str, *, ttl: int | None) -> Steps[Snapshot]:
-    """Replace a document that was loaded; ``ttl`` is the TTL that it shall have from now.
+def change(base: Snapshot, text: str, *, ttl: Ttl) -> Steps[Snapshot]:
+    """Replace a document that was loaded.
 
+    A swap that shall keep the TTL has to send it again, so a document with one is looked at first: somebody may have
+    put its expiry off since it was loaded.
     Raises: StaleRecord when it is not as it was loaded.
     """
+    if ttl is KEEP and base.keys[""].expires:
+        now = yield from look(base.path)
+        key = now.keys.get("")
+        if key is None or not _same(key, base.keys[""]):
+            raise StaleRecord(now.record())
+        base = now
     return (yield from _swap(base, text, ttl))
 
 
@@ -74,7 +82,7 @@ def remove(base: Snapshot) -> Steps[None]:
 
     Raises: StaleRecord when it is not as it was loaded.
     """
-    yield from _exactly(base, None, lambda index: Drop(base.path, index))
+    yield from _exactly(base, None, lambda key: Drop(base.path, key.index))
 
 
 def touch(base: Snapshot, ttl: int) -> Steps[Snapshot]:
@@ -103,22 +111,28 @@ def touch(base: Snapshot, ttl: int) -> Steps[Snapshot]:
                 return base
 
 
-def _swap(base: Snapshot, text: str, ttl: int | None) -> Steps[Snapshot]:
-    index = yield from _exactly(base, text, lambda index: Swap(base.path, text, index, ttl))
-    return base.with_keys({"": Key(text, index, base.keys[""].created, ttl is not None, ttl)})
+def _swap(base: Snapshot, text: str, ttl: Ttl) -> Steps[Snapshot]:
+    def left(key: Key) -> int | None:
+        if ttl is not KEEP:
+            return ttl
+        return max(1, key.ttl or 0) if key.expires else None
+
+    index = yield from _exactly(base, text, lambda key: Swap(base.path, text, key.index, left(key)))
+    key = base.keys[""]
+    return base.with_keys({"": Key(text, index, key.created, left(key) is not None, left(key))})
 
 
-def _exactly(base: Snapshot, wanted: str | None, request: Callable[[int], Request]) -> Steps[int]:
+def _exactly(base: Snapshot, wanted: str | None, request: Callable[[Key], Request]) -> Steps[int]:
     """One write over the key as ``base`` has it; ``wanted`` is what it leaves there. Returns the new modifiedIndex.
 
     A key whose index has moved but not its content was only refreshed, and the write goes on from there.
     Raises: StaleRecord; UnconfirmedError when a lost answer can't be settled.
     """
-    path, before = base.path, base.keys[""]
-    index, lost = before.index, False
+    path, before, lost = base.path, base.keys[""], False
+    known = before
     try:
         while True:
-            outcome = yield from one(request(index))
+            outcome = yield from one(request(known))
             if isinstance(outcome, Done):
                 return outcome.index
             if isinstance(outcome, Refused) and outcome.code not in (MISSING, MISMATCH):
@@ -130,7 +144,7 @@ def _exactly(base: Snapshot, wanted: str | None, request: Callable[[int], Reques
                 return 0
             if lost and wanted is not None and key is not None and not key.reserved and key.value == wanted:
                 return key.index
-            if key is not None and key.index == index:
+            if key is not None and key.index == known.index:
                 continue  # not landed: at most one of the two can find the index it names
             never_gone = key is not None and key.created == before.created
             if lost and not (wanted is None and never_gone):
@@ -138,7 +152,7 @@ def _exactly(base: Snapshot, wanted: str | None, request: Callable[[int], Reques
             if key is None or not _same(key, before):
                 lost = False
                 raise StaleRecord(now.record())
-            index, lost = key.index, False
+            known, lost = key, False
     except EtcdormError as error:
         if not lost or isinstance(error, UnconfirmedError):
             raise

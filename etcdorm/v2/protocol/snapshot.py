@@ -23,6 +23,12 @@ class Key:
     expires: bool = False
     ttl: int | None = None
 
+    @classmethod
+    def of_node(cls, node: Node) -> Key:
+        return cls(
+            node.get("value", ""), node["modifiedIndex"], node["createdIndex"], "expiration" in node, node.get("ttl")
+        )
+
     @property
     def reserved(self) -> bool:
         return is_reservation(self.value, expires=self.expires)
@@ -44,13 +50,19 @@ class Snapshot:
     def of_node(cls, path: Path, node: Node) -> Snapshot:
         """Read the JSON of a recursive GET of the record's directory or key."""
         if not node.get("dir"):
-            return cls(path, {"": _key(node)})
+            return cls(path, {"": Key.of_node(node)})
         keys: dict[str, Key] = {}
         directories: list[str] = []
         # Below the record's own key there is only its "/" and the relative name.
         start = len(node.get("key", "/").rstrip("/")) + 1
         _collect(node, start, keys, directories)
         return cls(path, keys, tuple(directories))
+
+    @classmethod
+    def of_keys(cls, path: Path, keys: Mapping[str, Key]) -> Snapshot:
+        """The same from all keys below the record's path, those of other records included; without sub-directories."""
+        nested = tuple(name.removesuffix(COMMIT) for name in keys if name.endswith(f"/{COMMIT}"))
+        return cls(path, {name: key for name, key in keys.items() if not name.startswith(nested)} if nested else keys)
 
     def with_keys(self, changed: Mapping[str, Key | None]) -> Snapshot:
         """The same moment after some keys were changed or (None) deleted."""
@@ -137,17 +149,11 @@ class Snapshot:
         return Record(self.path, fields, Version(head.index), head.created, modified, ttl, self)
 
 
-def _key(node: Node) -> Key:
-    return Key(
-        node.get("value", ""), node["modifiedIndex"], node["createdIndex"], "expiration" in node, node.get("ttl")
-    )
-
-
 def _collect(node: Node, start: int, keys: dict[str, Key], directories: list[str]) -> None:
     for child in node.get("nodes", ()):
         name = child["key"][start:]
         if not child.get("dir"):
-            keys[name] = _key(child)
+            keys[name] = Key.of_node(child)
         elif not any(below["key"].endswith(f"/{COMMIT}") for below in child.get("nodes", ())):
             directories.append(name)
             _collect(child, start, keys, directories)

@@ -1,0 +1,43 @@
+"""``connect``: an endpoint in, a session out. Here the parts are put together."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from etcdorm.embedded import EtcdServer
+from etcdorm.errors import UsageError
+from etcdorm.session import Session
+from etcdorm.v2 import Client
+from etcdorm.v2.store import V2Store
+
+EMBEDDED = "embedded:"
+
+
+@asynccontextmanager
+async def connect(endpoints: str | Sequence[str], *, timeout: float = 10.0) -> AsyncIterator[Session]:
+    """A session on an etcd cluster: ``async with connect("http://127.0.0.1:2379") as session``.
+
+    ``endpoints`` is a URL, or several of one cluster; or ``"embedded:"`` for an etcd that is started for this session
+    and ends with it, with ``"embedded:./data"`` for one that keeps its data in that directory. Nothing is asked of the
+    cluster before the first call.
+    Units: ``timeout`` in seconds, the deadline of each call of the session over all endpoints and tries.
+    Raises: UsageError for what is no endpoint; ServerError when an embedded etcd can't be started.
+    """
+    if isinstance(endpoints, str) and endpoints.startswith(EMBEDDED):
+        directory = endpoints.removeprefix(EMBEDDED)
+        async with EtcdServer(data_dir=directory or None) as server, _session(server.url, timeout) as session:
+            yield session
+    else:
+        async with _session(endpoints, timeout) as session:
+            yield session
+
+
+def _session(endpoints: str | Sequence[str], timeout: float) -> Session:
+    urls = [endpoints] if isinstance(endpoints, str) else list(endpoints)
+    for url in urls:
+        if "://" not in url:
+            raise UsageError(
+                f"{url!r} is no endpoint: it should be a URL like http://127.0.0.1:2379, or {EMBEDDED!r} to start one"
+            )
+    return Session(V2Store(Client(urls, timeout=timeout), timeout=timeout), timeout=timeout)

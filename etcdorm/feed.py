@@ -1,0 +1,64 @@
+"""A store's events as typed changes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+from etcdorm.errors import DecodeError
+from etcdorm.mapping import EtcdModel, Schema
+from etcdorm.mapping.change import Change, Created, Deleted, Expired, Invalid, Updated
+from etcdorm.mapping.records import is_ours, to_model
+from etcdorm.store import Event
+
+M = TypeVar("M", bound=EtcdModel)
+
+
+class Feed(Generic[M]):
+    """An async context manager and iterator of changes; see ``Session.watch``. A cancelled ``anext`` loses nothing."""
+
+    def __init__(self, watch: AbstractAsyncContextManager[AsyncIterator[Event]], schema: Schema[M]) -> None:
+        self._watch = watch
+        self._schema = schema
+        self._events: AsyncIterator[Event] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._events = await self._watch.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._watch.__aexit__(kind, error, traceback)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Change[M]:
+        if self._events is None:
+            raise RuntimeError("a watch is entered first: async with session.watch(...) as changes")
+        while True:
+            change = self._typed(await anext(self._events))
+            if change is not None:
+                return change
+
+    def _typed(self, event: Event) -> Change[M] | None:
+        path = str(event.path)
+        try:
+            old = to_model(self._schema, event.old)
+        except DecodeError:
+            old = None
+        try:
+            new = to_model(self._schema, event.new)
+        except DecodeError as error:
+            return Invalid(path, old, error, event.gap)
+        was_there = event.old is not None and is_ours(self._schema, event.old)
+        if new is None:
+            if not was_there:
+                return None
+            return Expired(path, old, event.gap) if event.expired else Deleted(path, old, event.gap)
+        if was_there:
+            return Updated(path, old, new, event.gap)
+        return Created(path, new, event.initial, event.gap)

@@ -1,0 +1,120 @@
+"""EtcdModel, the base class of what is stored. It declares, and does nothing else: sessions do."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Self, Unpack, get_args
+
+from pydantic import BaseModel, ConfigDict
+from pydantic.errors import PydanticUndefinedAnnotation
+
+from etcdorm.errors import ModelError, PathError
+from etcdorm.mapping.checks import check_names
+from etcdorm.mapping.schema import DECLARATION, Declaration, Layout, compile_schema, schema_of
+from etcdorm.path import Path
+from etcdorm.store.types import Record
+
+# Not the name of any field, and with an underscore, so that Pydantic and dict(model) take it for no value.
+_PLACE = "__etcd_place__"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a model was loaded from or saved to, and as what it was seen there."""
+
+    path: str
+    version: int
+    created_index: int
+    modified_index: int
+    record: Record = field(repr=False)
+    read_at: float = field(repr=False)
+    """When the record was read, by ``time.monotonic()``."""
+
+    @classmethod
+    def of(cls, record: Record, *, read_at: float | None = None) -> Place:
+        """The place of a record that was read just now, or at ``read_at``."""
+        now = time.monotonic() if read_at is None else read_at
+        return cls(str(record.path), record.version, record.created, record.modified, record, now)
+
+    @property
+    def ttl(self) -> float | None:
+        """Seconds left until the record expires, by this machine's clock; None when it does not."""
+        if self.record.ttl is None:
+            return None
+        return max(0.0, self.record.ttl - (time.monotonic() - self.read_at))
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Self:
+        return self  # nothing in it changes, and a store's own detail may be no thing to copy
+
+
+class EtcdModel(BaseModel):
+    """A Pydantic model with a place in etcd.
+
+    ``class Node(EtcdModel, path="/nodes/{name}")`` keeps each field in keys of its own, below ``/nodes/<name>``;
+    ``layout="document"`` keeps the model as JSON in one key. Both are inherited. A class without a path is abstract.
+    Pydantic's settings are class arguments too, as in ``frozen=True``.
+
+    Raises: ModelError for a class that can't be mapped, when it is made, or first used if it has forward references.
+    """
+
+    model_config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64", ser_json_inf_nan="constants")
+
+    def __init_subclass__(
+        cls, *, path: str | None = None, layout: Layout | None = None, **config: Unpack[ConfigDict]
+    ) -> None:
+        super().__init_subclass__(**config)
+        with suppress(NameError):  # forward references, from Python 3.14 on; the name is then found with all the rest,
+            check_names(cls, inspect.get_annotations(cls))  # but only after Pydantic has warned of it
+        if layout is not None and layout not in get_args(Layout):
+            raise ModelError(f"{cls.__name__}: the layout {layout!r} must be one of {get_args(Layout)}")
+        inherited: object = getattr(cls, DECLARATION, None)
+        base = inherited if isinstance(inherited, Declaration) else Declaration()
+        setattr(cls, DECLARATION, Declaration(path or base.path, layout or base.layout))
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **arguments: object) -> None:
+        super().__pydantic_init_subclass__(**arguments)
+        declared: Declaration = getattr(cls, DECLARATION)
+        is_open = not cls.__pydantic_complete__ or cls.__pydantic_generic_metadata__["parameters"]
+        if declared.path is not None and not is_open:
+            with suppress(PydanticUndefinedAnnotation):  # in a model within: wait, as with one of its own
+                compile_schema(cls)
+
+    @property
+    def etcd(self) -> Place | None:
+        """Where this object was loaded from or saved to; None when it never was."""
+        return place_of(self)
+
+    @classmethod
+    def key(cls, *args: object, **fields: object) -> str:
+        """The path of the record with these keys, in the order of the template or by name.
+
+        Raises: UsageError for a key that is missing, unknown or not of its field's type.
+        """
+        return str(schema_of(cls).path_from(args, fields))
+
+    @classmethod
+    def match_key(cls, path: str) -> dict[str, object] | None:
+        """The typed keys of a path, or None when it is not one that this class makes: the inverse of ``key``."""
+        schema = schema_of(cls)
+        try:
+            return schema.match(Path.parse(path))
+        except PathError:
+            return None
+
+
+def place_of(model: EtcdModel) -> Place | None:
+    """The place of a model, or None."""
+    place: object = model.__dict__.get(_PLACE)
+    return place if isinstance(place, Place) else None
+
+
+def set_place(model: EtcdModel, place: Place | None) -> None:
+    """Note where a model is stored, or that it no longer is. The model's values, and ``==``, don't change by it."""
+    if place is None:
+        model.__dict__.pop(_PLACE, None)
+    else:
+        model.__dict__[_PLACE] = place

@@ -1,0 +1,113 @@
+"""Drives the protocol's generators over a client: sends what they ask for, within one deadline."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+from etcdorm.errors import UnavailableError
+from etcdorm.path import Path
+from etcdorm.v2.client import Client
+from etcdorm.v2.errors import EtcdKeyNotFound, EtcdNotDir, EtcdRefused, EtcdUnavailable, EtcdUnconfirmed
+from etcdorm.v2.protocol.snapshot import Snapshot
+from etcdorm.v2.protocol.steps import (
+    Done,
+    Drop,
+    DropDirectory,
+    Look,
+    Lost,
+    Outcome,
+    Pause,
+    Refresh,
+    Refused,
+    Request,
+    Reserve,
+    Seen,
+    Steps,
+    Swap,
+    T,
+)
+
+_AT_ONCE = 32
+"""How many requests of one step are under way at the same time."""
+
+
+async def drive(client: Client, steps: Steps[T], *, timeout: float) -> T:
+    """Run a generator of the protocol to its end.
+
+    Units: ``timeout`` in seconds, over all of its steps.
+    Cancel: what was sent may have happened; the protocol leaves nothing half done to be seen.
+    Raises: what the generator raises.
+    """
+    deadline = time.monotonic() + timeout
+    try:
+        batch = next(steps)
+        while True:
+            try:
+                outcomes = await _perform_all(client, batch, deadline)
+            except UnavailableError as error:
+                batch = steps.throw(error)
+            else:
+                batch = steps.send(outcomes)
+    except StopIteration as stop:
+        value: T = stop.value
+        return value
+    finally:
+        steps.close()
+
+
+async def _perform_all(client: Client, batch: Sequence[Request], deadline: float) -> list[Outcome]:
+    if len(batch) == 1:
+        return [await _perform(client, batch[0], deadline)]
+    gate = asyncio.Semaphore(_AT_ONCE)
+
+    async def perform(request: Request) -> Outcome:
+        async with gate:
+            try:
+                return await _perform(client, request, deadline)
+            except UnavailableError as error:
+                return Lost(error)  # one of several: the next look tells which of them are done
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(perform(request)) for request in batch]
+    return [task.result() for task in tasks]
+
+
+async def _perform(client: Client, request: Request, deadline: float) -> Outcome:
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise EtcdUnavailable("the call's time was up before all of it was done")
+    # Never all of the time for one write: if its answer is lost, there must be time to look what became of it.
+    share = max(left / 2, min(left, 1.0))
+    try:
+        match request:
+            case Look(path):
+                return Seen(await snapshot_of(client, path, timeout=left))
+            case Pause(seconds):
+                await asyncio.sleep(min(seconds, left))
+                return Done(0)
+            case Reserve(path, value, ttl):
+                result = await client.write(str(path), value, ttl, prevExist=False, timeout=share)
+            case Swap(path, value, index, ttl):
+                result = await client.write(str(path), value, ttl, prevIndex=index, timeout=share)
+            case Refresh(path, ttl, expected, index):
+                result = await client.refresh(str(path), ttl, prevValue=expected, prevIndex=index, timeout=share)
+            case Drop(path, index):
+                result = await client.delete(str(path), prevIndex=index, timeout=share)
+            case DropDirectory(path):
+                result = await client.delete(str(path), dir=True, timeout=share)
+    except EtcdUnconfirmed as error:
+        return Lost(error)
+    except EtcdRefused as error:
+        return Refused(error.code, error)
+    return Done(result.modifiedIndex)
+
+
+async def snapshot_of(client: Client, path: Path, *, quorum: bool = True, timeout: float | None = None) -> Snapshot:
+    """One consistent moment of everything below ``path``; empty when there is nothing."""
+    try:
+        result = await client.read(str(path), recursive=True, quorum=quorum, timeout=timeout)
+    except (EtcdKeyNotFound, EtcdNotDir):
+        return Snapshot(path)
+    return Snapshot.of_node(path, result.node)

@@ -1,0 +1,180 @@
+"""The store port on etcd v2."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+
+from etcdorm.errors import UsageError
+from etcdorm.path import Path
+from etcdorm.store.types import KEEP, Collection, Owns, Record, Ttl
+from etcdorm.v2.client import Client
+from etcdorm.v2.drive import drive, snapshot_of
+from etcdorm.v2.errors import EtcdKeyNotFound, EtcdNotDir
+from etcdorm.v2.janitor import Janitor
+from etcdorm.v2.protocol import document, remove, save
+from etcdorm.v2.protocol.apply import Saved, lapsed
+from etcdorm.v2.protocol.commit import LEASE
+from etcdorm.v2.protocol.snapshot import Key, Snapshot
+from etcdorm.v2.protocol.steps import MISMATCH, MISSING, Done, Refresh, Refused, Steps, T, one
+from etcdorm.v2.result import Node
+from etcdorm.v2.watch import Watch
+
+_log = logging.getLogger("etcdorm.store")
+
+
+class V2Store:
+    """Records on etcd v2, by the commit protocol (design, "Atomic saves"); it owns the client and closes it.
+
+    ``timeout`` is the deadline of each call in seconds, over all requests of it.
+    """
+
+    def __init__(self, client: Client, *, timeout: float = 10.0) -> None:
+        self._client = client
+        self._timeout = timeout
+        self._janitor = Janitor(client, timeout=timeout)
+
+    async def read(self, path: Path, *, fresh: bool = False) -> Record | None:
+        return self._seen(await snapshot_of(self._client, path, quorum=fresh, timeout=self._timeout))
+
+    async def scan(self, collection: Collection) -> list[Record]:
+        try:
+            result = await self._client.read(str(collection.prefix), recursive=True, timeout=self._timeout)
+        except (EtcdKeyNotFound, EtcdNotDir):
+            return []
+        records = (self._seen(snapshot) for snapshot in _split(collection, result.node))
+        return sorted((record for record in records if record is not None), key=lambda record: record.path.segments)
+
+    async def create(self, path: Path, fields: Mapping[str, str], *, owns: Owns, ttl: int | None = None) -> Record:
+        _check_ttl(ttl)
+        if "" in fields:
+            snapshot = await self._drive(document.create(path, fields[""], id=_new_id(), ttl=ttl))
+            return _record(snapshot)
+        _check_shape(path, fields)
+        return self._saved(await self._drive(save.create(path, fields, id=_new_id(), owns=owns, ttl=ttl)), ttl)
+
+    async def commit(
+        self, base: Record, changes: Mapping[str, str | None], *, ttl: Ttl = KEEP, fence: int | None = None
+    ) -> Record:
+        snapshot = _snapshot(base)
+        if isinstance(ttl, int):
+            _check_ttl(ttl)
+        if snapshot.is_document:
+            text = changes.get("", base.fields[""])
+            if text is None:
+                raise UsageError(f"{base.path}: a document's only key can't be deleted by a change; remove the record")
+            return _record(await self._drive(document.change(snapshot, text, ttl=ttl)))
+        _check_shape(base.path, [name for name in {*base.fields, *changes} if changes.get(name, "") is not None])
+        steps = save.change(snapshot, changes, id=_new_id(), ttl=ttl, fence=fence)
+        return self._saved(await self._drive(steps), ttl)
+
+    async def remove(self, base: Record, *, owns: Owns) -> None:
+        snapshot = _snapshot(base)
+        if snapshot.is_document:
+            await self._drive(document.remove(snapshot))
+        else:
+            await self._drive(remove.remove(snapshot, id=_new_id(), owns=owns))
+
+    async def append(self, directory: Path, text: str, *, ttl: int | None = None) -> Record:
+        _check_ttl(ttl)
+        result = await self._client.write(str(directory), text, ttl, append=True, timeout=self._timeout)
+        key = Key(text, result.modifiedIndex, result.createdIndex, ttl is not None, ttl)
+        return _record(Snapshot(Path.parse(result.key), {"": key}))
+
+    async def touch(self, base: Record, *, ttl: int) -> Record:
+        _check_ttl(ttl)
+        if base.ttl is None:
+            raise UsageError(f"{base.path} has no TTL to put off; give it one by saving it with ttl=")
+        snapshot = _snapshot(base)
+        if snapshot.is_document:
+            return _record(await self._drive(document.touch(snapshot, ttl)))
+        await self._drive(_touch(snapshot, ttl))
+        return replace(base, ttl=ttl)
+
+    def watch(self, collection: Collection) -> AbstractAsyncContextManager[Watch]:
+        return Watch(self._client, collection, timeout=self._timeout)
+
+    async def close(self) -> None:
+        await self._janitor.close()
+        await self._client.close()
+
+    async def _drive(self, steps: Steps[T]) -> T:
+        return await drive(self._client, steps, timeout=self._timeout)
+
+    def _seen(self, snapshot: Snapshot) -> Record | None:
+        if snapshot.lapsed:
+            self._janitor.clear(snapshot.path)
+        return snapshot.record()
+
+    def _saved(self, saved: Saved, ttl: Ttl) -> Record:
+        path = saved.snapshot.path
+        if saved.overwritten:
+            names = ", ".join(sorted(saved.overwritten))
+            _log.warning("%s: the save replaced what another tool had written meanwhile to: %s", path, names)
+        if saved.unapplied is not None:
+            _log.warning("%s: saved, but its plain keys are not all up to date yet: %s", path, saved.unapplied)
+        record = _record(saved.snapshot)
+        return record if ttl is KEEP else replace(record, ttl=ttl)
+
+
+def _touch(snapshot: Snapshot, ttl: int) -> Steps[None]:
+    """Move the TTL of the lease that this record was loaded with, and of no other; safe to send again."""
+    assert snapshot.commit is not None
+    request = Refresh(snapshot.path / LEASE, ttl, value=snapshot.commit.lease)
+    while True:
+        outcome = yield from one(request)
+        if isinstance(outcome, Done):
+            return
+        if isinstance(outcome, Refused):
+            raise lapsed(snapshot.path) if outcome.code in (MISSING, MISMATCH) else outcome.error
+
+
+def _split(collection: Collection, node: Node) -> Iterable[Snapshot]:
+    """The collection's records in one answer, each as a snapshot."""
+
+    def below(path: Path, node: Node) -> Iterable[Snapshot]:
+        if len(path.segments) == collection.depth:
+            if collection.matches(path):
+                yield Snapshot.of_node(path, node)
+            return
+        for child in node.get("nodes", ()):
+            yield from below(Path((*path.segments, child["key"].rpartition("/")[2])), child)
+
+    return below(collection.prefix, node)
+
+
+def _snapshot(base: Record) -> Snapshot:
+    if not isinstance(base.detail, Snapshot):
+        raise UsageError(f"{base.path}: this record was not read from an etcd v2")
+    return base.detail
+
+
+def _record(snapshot: Snapshot) -> Record:
+    record = snapshot.record()
+    assert record is not None
+    return record
+
+
+def _check_ttl(ttl: int | None) -> None:
+    if ttl is not None and (isinstance(ttl, bool) or not isinstance(ttl, int) or ttl < 1):
+        raise UsageError(f"ttl must be whole seconds from 1 on, not {ttl!r}")
+
+
+def _check_shape(path: Path, names: Iterable[str]) -> None:
+    """Refuse a record in which one name is both a key and a directory; etcd would refuse half of it."""
+    names = set(names)
+    for name in names:
+        parts = name.split("/")
+        for length in range(1, len(parts)):
+            if (above := "/".join(parts[:length])) in names:
+                raise UsageError(
+                    f"{path}/{above} holds a value in etcd, so {path}/{name} can't be written below it; "
+                    "delete that key, or rename the field"
+                )
+
+
+def _new_id() -> str:
+    return secrets.token_urlsafe(12)
