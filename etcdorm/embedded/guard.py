@@ -1,8 +1,9 @@
 """One etcd process that can't outlive the Python process that started it, however that one ends.
 
 Between the two stands a small shell, the guard. It is etcd's parent, and reads a pipe whose other end only this
-process holds. When the pipe closes, because we were stopped, killed or collected, the guard ends etcd. As nobody else
-waits for etcd, its process id can't pass on to another process while the guard lives.
+process holds (and a fork of it that does not exec). When the pipe closes, because we were stopped, killed or collected,
+the guard ends etcd. As nobody else waits for etcd, its process id can't pass on to another process while the guard
+lives.
 """
 
 from __future__ import annotations
@@ -68,21 +69,21 @@ class Guard:
         # Not Popen's own pipe: a Popen that is collected while its process runs is kept alive, and its pipe with it.
         reading_end, writing_end = os.pipe()
         self._pipe = os.fdopen(writing_end, "wb", buffering=0)
-        with os.fdopen(reading_end, "rb") as stdin, log.open("ab") as stderr:
-            # In a session of its own: Ctrl-C in the terminal is for us, and we end etcd in our own time.
-            self._shell = subprocess.Popen(
-                ["/bin/sh", "-c", _SCRIPT, "etcd-guard", str(scratch or ""), *command],
-                bufsize=0,
-                stdin=stdin,
-                stdout=subprocess.PIPE,
-                stderr=stderr,
-                env=environment,
-                start_new_session=True,
-            )
         try:
+            with os.fdopen(reading_end, "rb") as stdin, log.open("ab") as stderr:
+                # In a session of its own: Ctrl-C in the terminal is for us, and we end etcd in our own time.
+                self._shell = subprocess.Popen(
+                    ["/bin/sh", "-c", _SCRIPT, "etcd-guard", str(scratch or ""), *command],
+                    bufsize=0,
+                    stdin=stdin,
+                    stdout=subprocess.PIPE,
+                    stderr=stderr,
+                    env=environment,
+                    start_new_session=True,
+                )
             self.pid = self._read_pid()
         except BaseException:
-            self.stop()
+            self._pipe.close()  # whatever runs by now ends by that
             raise
 
     def _read_pid(self) -> int:

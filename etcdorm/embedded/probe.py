@@ -10,7 +10,8 @@ from contextlib import ExitStack, closing
 from enum import Enum, auto
 from pathlib import Path
 
-HOST = "127.0.0.1"
+from etcdorm.embedded.command import HOST
+
 _ANSWER_TIMEOUT = 0.5
 _SIGN_OF_LIFE_TIMEOUT = 0.05
 

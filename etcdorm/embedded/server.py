@@ -17,9 +17,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
-from etcdorm.embedded.binary import EtcdBinary, etcd_environment, find_binary
+from etcdorm.embedded.binary import EtcdBinary, find_binary
+from etcdorm.embedded.command import HOST, etcd_arguments, etcd_environment
 from etcdorm.embedded.guard import Guard
-from etcdorm.embedded.probe import HOST, State, answers, ask, free_ports, is_locked
+from etcdorm.embedded.probe import State, answers, ask, free_ports, is_locked
 from etcdorm.embedded.threads import run_to_end
 from etcdorm.errors import ServerError, UsageError
 
@@ -239,22 +240,11 @@ class EtcdServer:
                 return "was given up while it started"
 
     def _command(self) -> list[str]:
-        client, peer = (f"http://{HOST}:{port}" for port in _started(self._ports))
-        arguments = {
-            "name": self._name,
-            "data-dir": self.data_dir,
-            "listen-client-urls": client,
-            "advertise-client-urls": client,
-            "listen-peer-urls": peer,
-            "initial-advertise-peer-urls": peer,
-            "initial-cluster": f"{self._name}={peer}",
-            "enable-v2": "true",
-            "heartbeat-interval": "20",
-            "election-timeout": "100",
-        }
-        if not self.binary.version.startswith("3.3."):  # which does not know them
-            arguments |= {"logger": "zap", "log-level": "warn", "log-outputs": "stderr"}
-        return [str(self.binary.path), *(f"--{name}={value}" for name, value in arguments.items()), *self._extra_args]
+        ports = _started(self._ports)
+        arguments = etcd_arguments(
+            self.binary.version, name=self._name, data_dir=self.data_dir, ports=ports, extra=self._extra_args
+        )
+        return [str(self.binary.path), *arguments]
 
 
 class _PortTakenError(ServerError):

@@ -6,6 +6,8 @@ A courtesy: a type that slips through here is refused by ``Schema.encode``, whic
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from enum import Enum
+from types import GenericAlias
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Secret, SecretBytes, SecretStr, create_model
@@ -16,6 +18,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from etcdorm.errors import ModelError
 from etcdorm.mapping.annotations import mentioned
+from etcdorm.mapping.values import comes_back
 
 RESERVED: Final = frozenset({"etcd", "key", "match_key"})
 """The public names of EtcdModel, which a field would hide."""
@@ -53,6 +56,8 @@ def _check_type(part: object, where: str) -> None:
             f"{where}: secrets can't be stored yet, as Pydantic dumps {part.__name__} as asterisks;"
             " exclude the field and give it a default, or use str"
         )
+    if issubclass(part, Enum) and not comes_back(GenericAlias(list, part), list(part)):
+        raise ModelError(f"{where}: {part.__name__} has members that JSON does not give back; let them be str or int")
     if issubclass(part, BaseModel):
         _check_excluded(part, where)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, MutableMapping
-from enum import Enum
-from typing import TypeGuard, get_args
+from enum import EnumType
+from types import GenericAlias
+from typing import Literal, TypeGuard, get_args
 
 from pydantic import BaseModel, Json, PlainSerializer, WrapSerializer
 from pydantic.fields import FieldInfo
@@ -15,7 +16,7 @@ from etcdorm.mapping.codecs import Codec, JsonCodec, ScalarCodec, Unstorable
 from etcdorm.mapping.directories import MapCodec, Member, ModelCodec
 from etcdorm.mapping.markers import AsJson
 from etcdorm.mapping.scalars import read_text, reader
-from etcdorm.mapping.values import dump
+from etcdorm.mapping.values import comes_back, dump
 from etcdorm.path import encode_segment
 
 
@@ -112,9 +113,16 @@ def _can_name_entries(key: Bare) -> bool:
     """Whether a map's key type may come back from a string. Where that hangs on the value, storing it will tell."""
     if is_union(key.type):
         return all(_can_name_entries(bare(member)) for member in without_none(key.type))
-    if isinstance(key.origin, type) and key.origin is not object:
-        return reader(key) is not None or issubclass(key.origin, Enum)
-    return True
+    if choices := _choices(key):
+        return comes_back(GenericAlias(dict, (key.type, None)), dict.fromkeys(choices))
+    return reader(key) is not None or key.origin is object or not isinstance(key.origin, type)
+
+
+def _choices(bare: Bare) -> list[object]:
+    """The values of an Enum or Literal; none for any other type."""
+    if bare.origin is Literal:
+        return list(get_args(bare.type))
+    return list(bare.origin) if isinstance(bare.origin, EnumType) else []
 
 
 def _has_default_without_keys(field: FieldInfo, codec: Codec) -> bool:

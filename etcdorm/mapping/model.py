@@ -14,6 +14,7 @@ from pydantic.errors import PydanticUndefinedAnnotation
 from etcdorm.errors import ModelError, PathError
 from etcdorm.mapping.checks import check_names
 from etcdorm.mapping.schema import DECLARATION, Declaration, Layout, compile_schema, schema_of
+from etcdorm.mapping.values import JSON_CONFIG
 from etcdorm.path import Path
 from etcdorm.store.types import Record
 
@@ -60,7 +61,7 @@ class EtcdModel(BaseModel):
     Raises: ModelError for a class that can't be mapped, when it is made, or first used if it has forward references.
     """
 
-    model_config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64", ser_json_inf_nan="constants")
+    model_config = JSON_CONFIG
 
     def __init_subclass__(
         cls, *, path: str | None = None, layout: Layout | None = None, **config: Unpack[ConfigDict]

@@ -3,22 +3,51 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import fields, is_dataclass
 from datetime import datetime
+from typing import Any, Final
 
-from pydantic import BaseModel, JsonValue
+from pydantic import BaseModel, ConfigDict, JsonValue, RootModel, TypeAdapter
+from pydantic_core import to_json
+
+JSON_CONFIG: Final = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64", ser_json_inf_nan="constants")
+"""The settings with which every value of bytes and float has a form in JSON."""
 
 
 def dump(model: BaseModel, *, only: set[str] | None = None, without: set[str] | None = None) -> JsonValue:
-    """The values as JSON validation reads them back, by field name.
+    """The values as JSON validation reads them back, by field name; equal ones give equal dumps, sets in one order too.
 
     Warnings are off: what is wrong about a value shows when it is read back, and warnings quote it.
     """
     values: JsonValue = model.__pydantic_serializer__.to_python(
         model, mode="json", round_trip=True, by_alias=False, warnings="none", include=only, exclude=without
     )
-    return values
+    return _in_order(model, values)
+
+
+def _in_order(value: object, dumped: JsonValue) -> JsonValue:
+    """The dump of a value, with the items of sets sorted: their own order hangs on how each set came about."""
+    if isinstance(value, RootModel):
+        value = value.root
+    if isinstance(dumped, dict):
+        if isinstance(value, BaseModel) or is_dataclass(value):
+            return {name: _in_order(getattr(value, name, None), item) for name, item in dumped.items()}
+        if isinstance(value, Mapping) and len(value) == len(dumped):
+            return {name: _in_order(item, dumped[name]) for name, item in zip(dumped, value.values(), strict=True)}
+    if isinstance(dumped, list) and isinstance(value, list | tuple | Set) and len(value) == len(dumped):
+        items = [_in_order(item, part) for item, part in zip(value, dumped, strict=True)]
+        return sorted(items, key=to_json) if isinstance(value, Set) else items
+    return dumped
+
+
+def comes_back(annotation: Any, value: object) -> bool:  # Any: what may stand in an annotation has no type
+    """Whether a value of this type is the same after it was JSON."""
+    adapter: TypeAdapter[object] = TypeAdapter(annotation, config=JSON_CONFIG)
+    try:
+        return same(value, adapter.validate_json(adapter.dump_json(value, round_trip=True)))
+    except ValueError:
+        return False
 
 
 def same(a: object, b: object) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 from etcdorm.errors import EtcdormError, LeaseLapsedError, UnavailableError, UnconfirmedError
@@ -21,10 +22,12 @@ from etcdorm.v2.protocol.snapshot import Snapshot
 from etcdorm.v2.protocol.steps import Done, Look, Lost, Outcome, Pause, Request, Steps, Swap
 from tests.exploration.world import RECORD, Put, World
 
-
 LONGEST = 20_000
 """Steps. A run that is longer goes round in circles."""
 
+
+WAITING = 0.1
+"""Seconds. A pause of so many is there for others to get on; a shorter one only makes room."""
 
 PATIENCE = 40
 """Pauses. After so many, reservations expire even while their writer is at work."""
@@ -101,10 +104,13 @@ class Run:
         start: dict[str, str] | None,
         ttl: int | None = None,
         mutate: Mutate | None = None,
+        patient: bool = False,
     ) -> None:
+        """``patient``: who waits for others waits until they have nothing to do, as it is when they are well."""
         self.world = World()
         self.truth = Truth()
         self.choices = choices
+        self.patient = patient
         self.faults = Faults()
         self.mutate = mutate
         self.wire: list[tuple[Writer, Request | Put]] = []
@@ -128,30 +134,32 @@ class Run:
 
     def _options(self) -> list[Callable[[], None]]:
         options: list[Callable[[], None]] = []
+        pauses: list[Callable[[], None]] = []
         for writer in self.writers:
             if writer.verdict is not None:
                 continue
             if writer.steps is None:
-                options.append(lambda writer=writer: self._load(writer))
+                options.append(partial(self._load, writer))
                 continue
             for place in writer.todo():
-                options.append(lambda writer=writer, place=place: self._deliver(writer, place))
-                if isinstance(writer.batch[place], Pause):
+                deliver = partial(self._deliver, writer, place)
+                request = writer.batch[place]
+                waits = isinstance(request, Pause) and request.seconds >= WAITING
+                (pauses if waits else options).append(deliver)
+                if isinstance(request, Pause):
                     continue
                 if self.faults.lost:
-                    options.append(lambda writer=writer, place=place: self._lose_answer(writer, place))
+                    options.append(partial(self._lose_answer, writer, place))
                 if self.faults.late:
-                    options.append(lambda writer=writer, place=place: self._delay(writer, place))
+                    options.append(partial(self._delay, writer, place))
             if self.faults.unsent and len(writer.batch) == 1:
-                options.append(lambda writer=writer: self._cut_off(writer))
+                options.append(partial(self._cut_off, writer))
             if self.faults.deaths:
-                options.append(lambda writer=writer: self._kill(writer))
-        for place in range(len(self.wire)):
-            options.append(lambda place=place: self._arrive(place))
-        for name in self.world.expiring():
-            if self.faults.expiries or self._abandoned(name):
-                options.append(lambda name=name: self._expire(name))
-        return options
+                options.append(partial(self._kill, writer))
+        options += [partial(self._arrive, place) for place in range(len(self.wire))]
+        expiring = [name for name in self.world.expiring() if self.faults.expiries or self._abandoned(name)]
+        options += [partial(self._expire, name) for name in expiring]
+        return options if options and self.patient else options + pauses
 
     def _load(self, writer: Writer) -> None:
         base = self.world.snapshot()

@@ -4,39 +4,41 @@ from __future__ import annotations
 
 import random
 
+from etcdorm.store.types import KEEP, Ttl
 from tests.exploration.explorer import Dice, Faults, Intent, Mutate, Run
 
 NAMES = ("a", "b", "c")
 
 
-def random_run(seed: int, *, writers: int = 3, mutate: Mutate | None = None, quiet: bool = False) -> Run:
-    """A run with random writers on a random record, with all kinds of faults (``quiet``: none)."""
+def random_run(seed: int, *, mutate: Mutate | None = None) -> Run:
+    """A run with two or three random writers on a random record of few keys, and a few faults of all kinds."""
     dice = random.Random(seed)
-    start = {name: f"{name}0" for name in NAMES if dice.random() < 0.7} if dice.random() < 0.7 else None
-    leases = dice.random() < 0.4
-    ttl = 30 if leases and dice.random() < 0.5 else None
-    intents = [_intent(dice, number, leases, exists=start is not None) for number in range(writers)]
-    if quiet:
-        faults = Faults()
-    else:
-        faults = Faults(
-            lost=dice.randrange(4),
-            late=dice.randrange(4),
-            unsent=dice.randrange(2),
-            deaths=dice.randrange(writers),
-            expiries=dice.randrange(4),
-        )
+    names = NAMES[: dice.choice((1, 1, 2, 3))]
+    start = {name: f"{name}0" for name in names if dice.random() < 0.5} if dice.random() < 0.8 else None
+    if start == {}:
+        start = {"z": "z0"}  # there, and none of the keys that are fought over
+    leased = dice.random() < 0.3
+    intents = [
+        _intent(dice, names, str(number), leased=leased, exists=start is not None)
+        for number in range(1, dice.choice((2, 2, 3)) + 1)
+    ]
+    faults = Faults(
+        lost=dice.choice((0, 0, 1, 2, 3)),
+        late=dice.choice((0, 0, 1, 2, 3)),
+        unsent=dice.choice((0, 0, 1)),
+        deaths=dice.choice((0, 0, 1)),
+        expiries=dice.choice((0, 0, 1, 3)),
+    )
+    ttl = 30 if leased and dice.random() < 0.5 else None
     return Run(intents, Dice(seed ^ 0x5EED), faults, start=start, ttl=ttl, mutate=mutate)
 
 
-def _intent(dice: random.Random, number: int, leases: bool, *, exists: bool) -> Intent:
+def _intent(dice: random.Random, names: tuple[str, ...], mark: str, *, leased: bool, exists: bool) -> Intent:
     verb = dice.choice(("change", "change", "change", "remove", "create") if exists else ("create", "create", "change"))
     if verb == "remove":
         return Intent("remove")
-    names = [name for name in NAMES if dice.random() < 0.5] or ["a"]
+    touched = [name for name in names if dice.random() < 0.7] or [names[0]]
     if verb == "create":
-        return Intent("create", {name: f"{name}{number + 1}" for name in names}, 30 if leases else None)
-    changes = {name: None if dice.random() < 0.4 else f"{name}{number + 1}" for name in names}
-    if leases and dice.random() < 0.5:
-        return Intent("change", changes, dice.choice((None, 30)))
-    return Intent("change", changes)
+        return Intent("create", {name: name + mark for name in touched}, 30 if leased else KEEP)
+    ttl: Ttl = dice.choice((None, 30)) if leased and dice.random() < 0.5 else KEEP
+    return Intent("change", {name: None if dice.random() < 0.4 else name + mark for name in touched}, ttl)

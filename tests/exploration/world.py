@@ -1,6 +1,6 @@
 """A model of the part of etcd v2 that the commit protocol stands on: one record's keys, and what happens to them.
 
-It is checked against real servers by ``tests/contract``: the same store code runs on both.
+``tests/integration/test_model_of_etcd.py`` compares it with real servers.
 """
 
 from __future__ import annotations

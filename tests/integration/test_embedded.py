@@ -212,6 +212,12 @@ def test_a_data_dir_that_can_not_be_made_is_an_error(tmp_path: Path) -> None:
         EtcdServer(data_dir=tmp_path / "file" / "data").start()
 
 
+def test_a_data_dir_without_room_for_the_log_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "data" / "etcd.log").mkdir(parents=True)
+    with pytest.raises(ServerError, match="can't be started with its log at"):
+        EtcdServer(data_dir=tmp_path / "data").start()
+
+
 # -- faults --------------------------------------------------------------------------------------------------------
 
 
@@ -252,7 +258,7 @@ def test_a_paused_one_stops_at_once() -> None:
         etcd.pause()
         begun = time.monotonic()
         etcd.stop()
-    assert time.monotonic() - begun < 1.5
+    assert time.monotonic() - begun < 3
 
 
 def test_an_open_watch_does_not_hold_up_the_stop(etcd_binary: EtcdBinary) -> None:
@@ -262,7 +268,7 @@ def test_an_open_watch_does_not_hold_up_the_stop(etcd_binary: EtcdBinary) -> Non
             watch.recv(1)
             begun = time.monotonic()
             etcd.stop()
-        assert time.monotonic() - begun < 2.5
+        assert time.monotonic() - begun < 4
 
 
 def test_a_port_that_is_taken_between_choosing_and_listening_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -117,6 +117,14 @@ def test_the_environment_loses_what_would_lead_elsewhere_and_keeps_where_package
     assert dev.environment(outer) == {"PIP_INDEX_URL": "https://index", "PATH": "/bin"}
 
 
+def test_a_user_without_any_home_gets_one_inside_the_venv(dev: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", unknown)
+    assert dev.environment({}) == {"HOME": str(dev.VENV)}
+
+
 def test_a_quiet_command_shows_its_output_only_when_it_fails(
     dev: ModuleType, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:

@@ -66,7 +66,8 @@ def apply(commit: Commit, mine: Snapshot, *, trusted: bool, expected: Mapping[st
                 outcomes = yield work
                 snapshot = _after(path, snapshot, work, outcomes)
                 if snapshot is None:
-                    yield from one(Pause(0.01 * attempt))
+                    if attempt:
+                        yield from one(Pause(0.01 * attempt))
                     continue
             key = snapshot.keys[APPLIED]
             outcome = yield from one(Swap(path / APPLIED, commit.id, key.index))

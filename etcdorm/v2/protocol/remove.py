@@ -41,7 +41,7 @@ def clear(path: Path, id: str) -> Steps[None]:
         work = _work(path, snapshot.commit, snapshot)
         if work:
             outcomes = yield work
-            if not all(isinstance(outcome, Done) for outcome in outcomes):
+            if attempt and not all(isinstance(outcome, Done) for outcome in outcomes):
                 yield from one(Pause(0.01 * attempt))
             continue
         outcome = yield from one(Drop(path / COMMIT, snapshot.keys[COMMIT].index))

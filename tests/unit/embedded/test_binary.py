@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from etcdorm.embedded import binary as module
-from etcdorm.embedded.binary import VARIABLE, EtcdBinary, etcd_environment, find_binary
+from etcdorm.embedded.binary import VARIABLE, EtcdBinary, find_binary
+from etcdorm.embedded.command import etcd_environment
 from etcdorm.errors import ServerError
 
 Script = Callable[..., Path]

@@ -23,7 +23,26 @@ from etcdorm.mapping.schema import Layout
 quiet = settings(database=None, deadline=None, max_examples=150)
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8) | st.sampled_from(
-    ["", ".", "..", "/", "a/b", "%", "%2F", "_x", "@null", "@empty", "null", "true", "8080", '"x"', " ", "é", "\0", "\n"]
+    [
+        "",
+        ".",
+        "..",
+        "/",
+        "a/b",
+        "%",
+        "%2F",
+        "_x",
+        "@null",
+        "@empty",
+        "null",
+        "true",
+        "8080",
+        '"x"',
+        " ",
+        "é",
+        "\0",
+        "\n",
+    ]
 )
 
 
@@ -109,7 +128,10 @@ mixtures = st.sampled_from(
     [
         Kind(int | str, st.integers() | texts),
         Kind(Literal["1", 1], st.sampled_from(["1", 1])),
-        Kind(Any, st.recursive(st.none() | st.booleans() | st.integers() | texts, lambda part: st.lists(part, max_size=2))),
+        Kind(
+            Any,
+            st.recursive(st.none() | st.booleans() | st.integers() | texts, lambda part: st.lists(part, max_size=2)),
+        ),
         Kind(Point, st.fixed_dictionaries({"x": st.integers(), "y": numbers})),
         Kind(Span, st.builds(Span, st.dates(), st.lists(texts, max_size=2))),
     ]
@@ -124,25 +146,33 @@ def as_json(kind: Kind) -> Kind:
     return Kind(Annotated[kind.annotation, AsJson()], kind.values)
 
 
+def generic(origin: Any, *arguments: Annotation) -> Annotation:
+    return origin[arguments]
+
+
+def mapping(key: Kind, item: Kind) -> Kind:
+    return Kind(generic(dict, key.annotation, item.annotation), st.dictionaries(key.values, item.values, max_size=3))
+
+
 def containers(kind: Kind) -> st.SearchStrategy[Kind]:
     inner, values = kind.annotation, kind.values
     return st.sampled_from(
         [
-            Kind(list[inner], st.lists(values, max_size=2)),
-            Kind(tuple[inner, ...], st.lists(values, max_size=2).map(tuple)),
-            Kind(tuple[inner, int], st.tuples(values, st.integers())),
+            Kind(generic(list, inner), st.lists(values, max_size=2)),
+            Kind(generic(tuple, inner, ...), st.lists(values, max_size=2).map(tuple)),
+            Kind(generic(tuple, inner, int), st.tuples(values, st.integers())),
             nullable(kind),
             as_json(kind),
         ]
-    ) | st.builds(lambda key: Kind(dict[key.annotation, inner], st.dictionaries(key.values, values, max_size=3)), hashables)
+    ) | hashables.map(lambda key: mapping(key, kind))
 
 
 def sets(kind: Kind) -> st.SearchStrategy[Kind]:
     values = cast("st.SearchStrategy[Hashable]", kind.values)
     return st.sampled_from(
         [
-            Kind(set[kind.annotation], st.sets(values, max_size=3)),
-            Kind(frozenset[kind.annotation], st.frozensets(values, max_size=3)),
+            Kind(generic(set, kind.annotation), st.sets(values, max_size=3)),
+            Kind(generic(frozenset, kind.annotation), st.frozensets(values, max_size=3)),
         ]
     )
 
