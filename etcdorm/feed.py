@@ -11,7 +11,7 @@ from etcdorm.errors import DecodeError
 from etcdorm.mapping import EtcdModel, Schema
 from etcdorm.mapping.change import Change, Created, Deleted, Expired, Invalid, Updated
 from etcdorm.mapping.records import is_ours, to_model
-from etcdorm.store import Event
+from etcdorm.store import Event, Record
 
 M = TypeVar("M", bound=EtcdModel)
 
@@ -46,6 +46,10 @@ class Feed(Generic[M]):
 
     def _typed(self, event: Event) -> Change[M] | None:
         path = str(event.path)
+        was_there = event.old is not None and is_ours(self._schema, event.old)
+        is_there = event.new is not None and is_ours(self._schema, event.new)
+        if was_there and is_there and self._owned(event.old) == self._owned(event.new):
+            return None  # a key that the model does not know: another tool's, or of a record that lies within this one
         try:
             old = to_model(self._schema, event.old)
         except DecodeError:
@@ -54,7 +58,6 @@ class Feed(Generic[M]):
             new = to_model(self._schema, event.new)
         except DecodeError as error:
             return Invalid(path, old, error, event.gap)
-        was_there = event.old is not None and is_ours(self._schema, event.old)
         if new is None:
             if not was_there:
                 return None
@@ -62,3 +65,7 @@ class Feed(Generic[M]):
         if was_there:
             return Updated(path, old, new, event.gap)
         return Created(path, new, event.initial, event.gap)
+
+    def _owned(self, record: Record | None) -> dict[str, str]:
+        fields = {} if record is None else record.fields
+        return {name: text for name, text in fields.items() if self._schema.owns(name)}

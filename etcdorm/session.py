@@ -22,7 +22,7 @@ from etcdorm.errors import (
 )
 from etcdorm.feed import Feed
 from etcdorm.mapping import EtcdModel, Place, Schema, changes, place_of, schema_of, set_place
-from etcdorm.mapping.records import to_model
+from etcdorm.mapping.records import is_ours, to_model
 from etcdorm.path import Path, encode_segment
 from etcdorm.recipes.lock import Held, Lock
 from etcdorm.store import KEEP, Record, StaleRecord, Store, Ttl
@@ -67,6 +67,10 @@ class Session:
             try:
                 record = await self._store.commit(place.record, changed, ttl=ttl)
             except StaleRecord as stale:
+                if stale.current is None and place.record.ttl is not None:
+                    # Its remains, which would have told, may be cleared away already; and a document leaves none.
+                    set_place(model, None)
+                    raise _lapsed(model, path) from None
                 raise _refused(schema, model, place.record, stale.current, "saved") from None
             except LeaseLapsedError:
                 set_place(model, None)
@@ -236,18 +240,22 @@ class Session:
 
     async def _fence(self, model: EtcdModel, token: int) -> None:
         """Write the token into the record, and so move its version."""
-        path = schema_of(type(model)).path(model)
+        schema = schema_of(type(model))
+        path = schema.path(model)
         place = place_of(model)
+        mine = place.record if place is not None and place.path == str(path) else None
         while True:
             record = await self._store.read(path, fresh=True)
-            if record is None or record.is_document:
+            if record is None or record.is_document or not is_ours(schema, record):
                 return  # nothing to guard, or a record that has no place for a token
-            current = place is not None and place.record.version == record.version
+            base = mine if mine is not None and mine.version == record.version else record
             try:
-                fenced = await self._store.commit(place.record if place and current else record, {}, fence=token)
+                fenced = await self._store.commit(base, {}, fence=token)
             except StaleRecord:
+                # It is not as this object was loaded, not even where its version is: 0, while no session saved it.
+                mine = None
                 continue
-            if current:
+            if base is mine:
                 set_place(model, Place.of(fenced))
             return
 
@@ -283,6 +291,13 @@ def _try_decode(schema: Schema[M], record: Record) -> M | None:
         return to_model(schema, record)
     except DecodeError:
         return None
+
+
+def _lapsed(model: EtcdModel, path: Path) -> LeaseLapsedError:
+    return LeaseLapsedError(
+        f"{path}: the record had a TTL and does not exist any more, so nothing was saved; "
+        f"save this {type(model).__name__} again to make it anew, with ttl="
+    )
 
 
 def _not_found(model: type[EtcdModel], path: Path) -> NotFoundError:

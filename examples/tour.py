@@ -18,11 +18,11 @@ import signal
 import sys
 import textwrap
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
 from io import TextIOBase
-from typing import ParamSpec, TextIO
+from typing import ParamSpec, TextIO, TypeAlias
 
 from etcdorm import ConflictError, DecodeError, EtcdModel, EtcdormError, Expired, Session, connect
 from etcdorm.testing import EtcdServer
@@ -245,10 +245,11 @@ STEPS = [
 # -- the other processes ----------------------------------------------------------------------------------------------
 
 P = ParamSpec("P")
+Write: TypeAlias = Callable[P, Coroutine[object, object, EtcdResult]]
 woken = asyncio.Event()
 
 
-def deadly(write: Callable[P, Awaitable[EtcdResult]]) -> Callable[P, Awaitable[EtcdResult]]:
+def deadly(write: Write[P]) -> Write[P]:
     """The same, but the process is killed when a save is committed and nothing else of it is written yet."""
 
     async def write_and_die(*args: P.args, **kwargs: P.kwargs) -> EtcdResult:
@@ -307,6 +308,7 @@ class Screen(TextIOBase):
         self._coloured = out.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
         self._width = min(max(shutil.get_terminal_size((90, 24)).columns, 60), 100) - 1
         self._unfinished = ""
+        self._printing = False
         self._keys: dict[str, EtcdResult] = {}
 
     def title(self, text: str) -> None:
@@ -316,17 +318,19 @@ class Screen(TextIOBase):
     def words(self, text: str) -> None:
         for line in textwrap.wrap(text, self._width - 4):
             self._line(f"    {line}")
-        self._line()
 
     def code(self, lines: list[str]) -> None:
-        for line in lines:
-            self._line(f"    | {line}", "36")
         self._line()
+        for line in lines:
+            self._line(f"    | {line}".rstrip(), "36")
 
     def write(self, text: str) -> int:
         """What a step prints."""
         *lines, self._unfinished = (self._unfinished + text).split("\n")
         for line in lines:
+            if not self._printing:
+                self._line()
+            self._printing = True
             indent = " " * (len(line) - len(line.lstrip()) + 2)
             for part in textwrap.wrap(line, self._width - 6, subsequent_indent=indent):
                 self._line(f"    > {part}")
@@ -334,6 +338,7 @@ class Screen(TextIOBase):
 
     def keys(self, keys: dict[str, EtcdResult]) -> None:
         """The records that are not as they were, with a mark at each key that is not."""
+        self._printing = False
         marks = {key: _mark(self._keys.get(key), keys.get(key)) for key in self._keys.keys() | keys.keys()}
         self._keys = keys
         changed = sorted({_split(key)[0] for key, mark in marks.items() if mark != " "})
@@ -392,7 +397,7 @@ def words_of(function: Callable[..., object]) -> tuple[str, str]:
 
 def code_of(function: Callable[..., object]) -> list[str]:
     """The lines of its body, without the docstring."""
-    lines, start = inspect.getsourcelines(function)
+    lines, _ = inspect.getsourcelines(function)
     definition = ast.parse(textwrap.dedent("".join(lines))).body[0]
     assert isinstance(definition, ast.AsyncFunctionDef)
     body = definition.body[1:] if ast.get_docstring(definition) else definition.body

@@ -7,7 +7,7 @@ from enum import EnumType
 from types import GenericAlias
 from typing import Literal, TypeGuard, get_args
 
-from pydantic import BaseModel, Json, PlainSerializer, WrapSerializer
+from pydantic import BaseModel, PlainSerializer, WrapSerializer
 from pydantic.fields import FieldInfo
 
 from etcdorm.errors import ModelError
@@ -15,7 +15,7 @@ from etcdorm.mapping.annotations import Bare, bare, is_union, without_none
 from etcdorm.mapping.codecs import Codec, JsonCodec, ScalarCodec, Unstorable
 from etcdorm.mapping.directories import MapCodec, Member, ModelCodec
 from etcdorm.mapping.markers import AsJson
-from etcdorm.mapping.scalars import read_text, reader
+from etcdorm.mapping.scalars import reader
 from etcdorm.mapping.values import comes_back, dump
 from etcdorm.path import encode_segment
 
@@ -43,8 +43,6 @@ class Compiler:
         found = bare(annotation, metadata)
         if any(isinstance(item, AsJson | PlainSerializer | WrapSerializer) for item in found.metadata):
             return JsonCodec()  # only JSON can tell what a serializer of the user's own gave back
-        if Json in found.metadata:
-            return ScalarCodec(read_text)
         read = reader(found)
         if read is not None:
             return ScalarCodec(read)

@@ -51,7 +51,7 @@ _MORE_TEXTS: frozenset[object] = frozenset(
         pydantic.IPvAnyAddress,
         pydantic.IPvAnyInterface,
         pydantic.IPvAnyNetwork,
-        pydantic.Json,
+        pydantic.Json,  # JSON in a string is a text like any other
     }
 )
 _MORE_NUMBERS: frozenset[object] = frozenset(
@@ -93,7 +93,7 @@ def reader(bare: Bare) -> Read | None:
     origin = bare.origin
     if origin is Literal:
         return _reader_of_choices(get_args(bare.type))
-    if origin in _MORE_TEXTS:
+    if any(marker in _MORE_TEXTS or type(marker) in _MORE_TEXTS for marker in (origin, *bare.metadata)):
         return read_text
     if origin in _MORE_NUMBERS:
         return read_number

@@ -108,7 +108,8 @@ class Lock:
             left = self._deadline - margin - now
             if left <= 0:
                 break
-            await asyncio.sleep(min(pause, left))
+            # Never all that is left: making the record may have taken long, and a refresh needs time too.
+            await asyncio.sleep(min(pause, left / 2))
             sent = time.monotonic()
             try:
                 async with asyncio.timeout(max(0.0, self._deadline - margin - sent)):
@@ -117,7 +118,8 @@ class Lock:
                 _log.warning("the lock %s is lost: %s", self._path, error)
                 break
             except (EtcdormError, TimeoutError) as error:
-                _log.warning("the lock %s could not be kept alive, trying again: %s", self._path, error)
+                reason = str(error) or "no answer in time"
+                _log.warning("the lock %s could not be kept alive, trying again: %s", self._path, reason)
                 pause = min(self._ttl / 10, 1.0)
             else:
                 self._deadline = sent + self._ttl
@@ -138,7 +140,8 @@ class Lock:
                 if record is not None and record.fields.get("") == self._text:
                     await self._store.remove(record, owns=_everything)
         except (EtcdormError, StaleRecord, TimeoutError) as error:
-            _log.warning("the lock %s could not be released, its TTL will do it: %s", self._path, error)
+            reason = str(error) or "no answer in time"
+            _log.warning("the lock %s could not be released, its TTL will do it: %s", self._path, reason)
 
 
 async def _to_end(work: Awaitable[None]) -> None:

@@ -10,7 +10,7 @@ from pydantic_core import from_json, to_json
 COMMIT, APPLIED, LEASE = "@commit", "@applied", "@lease"
 BOOKKEEPING = frozenset((COMMIT, APPLIED, LEASE))
 
-RESERVATION_TTL = 10
+RESERVATION_TTL = 5
 """Seconds. Long enough for the two requests that it stands between, short enough to be waited out after a crash."""
 
 HISTORY = 10

@@ -1,0 +1,82 @@
+"""The exploration's model of etcd does what a real etcd does, request by request."""
+
+from __future__ import annotations
+
+import random
+
+from etcdorm.embedded import EtcdServer
+from etcdorm.v2 import Client
+from etcdorm.v2.drive import drive
+from etcdorm.v2.protocol.commit import reservation
+from etcdorm.v2.protocol.snapshot import Key, Snapshot
+from etcdorm.v2.protocol.steps import Done, Drop, Outcome, Refresh, Refused, Request, Reserve, Seen, Swap, look, one
+from tests.exploration.world import RECORD, World
+
+NAMES = ("a", "b", "@commit")
+STEPS = 300
+
+
+async def test_the_model_answers_as_etcd_does(etcd: EtcdServer) -> None:
+    dice = random.Random(2)
+    world = World()
+    async with Client(etcd.url) as client:
+        # Indexes differ by what the server has done before; one write shows by how much.
+        first = await client.write("/elsewhere", "x")
+        offset = first.modifiedIndex - world.index
+        for _ in range(STEPS):
+            request = _request(dice, world)
+            expected = world.perform(request)
+            outcome = await drive(client, one(_moved(request, offset)), timeout=10)
+            assert _comparable(outcome, offset) == _comparable(expected, 0), request
+            real = await drive(client, look(RECORD), timeout=10)
+            assert _keys(real, offset) == _keys(world.snapshot(), 0), request
+
+
+def _request(dice: random.Random, world: World) -> Request:
+    name = dice.choice(NAMES)
+    path = RECORD / name
+    key = world.keys.get(name)
+    index = key.index if key is not None and dice.random() < 0.7 else dice.randint(1, world.index + 1)
+    value = f"v{dice.randrange(3)}"
+    match dice.randrange(5):
+        case 0:
+            return Reserve(path, reservation("w"), 60)
+        case 1:
+            return Swap(path, value, index, dice.choice((None, 60)))
+        case 2:
+            return Drop(path, index)
+        case 3:
+            return Refresh(path, 60, value=value)
+        case _:
+            return Refresh(path, 60, index=index)
+
+
+def _moved(request: Request, offset: int) -> Request:
+    match request:
+        case Swap(path, value, index, ttl):
+            return Swap(path, value, index + offset, ttl)
+        case Drop(path, index):
+            return Drop(path, index + offset)
+        case Refresh(path, ttl, value, index):
+            return Refresh(path, ttl, value, None if index is None else index + offset)
+        case _:
+            return request
+
+
+def _comparable(outcome: Outcome, offset: int) -> tuple[str, int | None]:
+    match outcome:
+        case Done(index):
+            return "done", index - offset
+        case Refused(code):
+            return "refused", code
+        case Seen():
+            return "seen", None
+        case _:
+            return "lost", None
+
+
+def _keys(snapshot: Snapshot, offset: int) -> dict[str, tuple[str, int, int, bool]]:
+    def row(key: Key) -> tuple[str, int, int, bool]:
+        return key.value, key.index - offset, key.created - offset, key.expires
+
+    return {name: row(key) for name, key in snapshot.keys.items()}

@@ -1,0 +1,44 @@
+"""A client that loses what it is told to lose, on a real etcd."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from typing import Literal
+
+from etcdorm.v2.client import Client
+from etcdorm.v2.errors import EtcdUnconfirmed
+from etcdorm.v2.request import Request
+from etcdorm.v2.result import EtcdResult
+
+Fate = Literal["answer lost", "never arrives", "arrives late", "killed before", "killed after"]
+
+
+class LossyClient(Client):
+    """``fate`` happens to the write number ``which`` (from 0); the writes are counted in ``writes``."""
+
+    def __init__(self, url: str, which: int = -1, fate: Fate = "answer lost") -> None:
+        super().__init__(url)
+        self.writes = 0
+        self.late: list[Callable[[], object]] = []
+        self._which = which
+        self._fate = fate
+
+    async def _call(self, request: Request, timeout: float | None) -> EtcdResult:
+        if not request.writes:
+            return await super()._call(request, timeout)
+        self.writes += 1
+        if self.writes - 1 != self._which:
+            return await super()._call(request, timeout)
+        match self._fate:
+            case "answer lost":
+                await super()._call(request, timeout)
+            case "arrives late":
+                self.late.append(lambda: super(LossyClient, self)._call(request, timeout))
+            case "killed before":
+                os.kill(os.getpid(), signal.SIGKILL)
+            case "killed after":
+                await super()._call(request, timeout)
+                os.kill(os.getpid(), signal.SIGKILL)
+        raise EtcdUnconfirmed("the answer was lost, as the test wants it")
