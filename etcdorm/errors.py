@@ -16,6 +16,7 @@
     │   ├── ModelError              a model class that can't be mapped
     │   └── EncodeError             a value that can't be stored
     ├── LockLostError           the lock was not kept until the end of its block
+    ├── LockTimeoutError        the lock was not free in time (a TimeoutError)
     └── ServerError             an etcd that was to be started here did not start
 
 The names of the v2 client (``EtcdException``, ``EtcdKeyNotFound``, ...) hang on the same branches; see
@@ -120,6 +121,10 @@ class EncodeError(UsageError):
 
 class LockLostError(EtcdormError):
     """A lock could not be kept until the end of its block; what the block did after that was not protected."""
+
+
+class LockTimeoutError(EtcdormError, TimeoutError):
+    """A lock was not free in the time that its caller would wait; nothing of the wait is left behind."""
 
 
 class ServerError(EtcdormError):

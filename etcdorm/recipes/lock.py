@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TypeVar
 
-from etcdorm.errors import EtcdormError, LockLostError, RefusedError, UsageError
+from etcdorm.errors import EtcdormError, LockLostError, LockTimeoutError, RefusedError, UsageError
 from etcdorm.path import Path
 from etcdorm.store import Collection, Record, StaleRecord, Store
 
@@ -55,10 +55,14 @@ class Lock:
 
     async def __aenter__(self) -> Held:
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(self._timeout) as limit:
                 record = await self._acquire()
-        except BaseException:
+        except BaseException as error:
             await _to_end(self._withdraw())
+            if limit.expired() and isinstance(error, TimeoutError):
+                raise LockTimeoutError(
+                    f"the lock {self._path} was not free within {self._timeout} s; somebody else holds it"
+                ) from None
             raise
         self._record = record
         self._held = Held(int(record.version))

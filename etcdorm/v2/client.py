@@ -208,6 +208,9 @@ class Client:
                 result = self._understand(request, answer, words)
                 self._endpoints.worked(url)
                 return result
+            except EtcdRefused:
+                self._endpoints.worked(url)  # it answered
+                raise
             except (NotSent, AnswerLost) as error:
                 failure = error
             except EtcdUnavailable as error:  # a member that answers, but has no majority behind it

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -122,10 +122,13 @@ class Proxy:
                         await asyncio.wait([backwards])
                         return
             finally:
+                # First of all, and without waiting: this task may be cancelled here too.
+                for each in (upstream, writer):
+                    if each is not None:
+                        each.transport.abort()
                 if backwards is not None:
                     backwards.cancel()
                     await asyncio.wait([backwards])
-                await _close(writer for writer in (upstream, writer) if writer is not None)
 
 
 async def _copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter, doomed: asyncio.Event) -> None:
@@ -135,13 +138,6 @@ async def _copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter, doomed
             sink.write(data)
             await sink.drain()
     sink.close()
-
-
-async def _close(writers: Iterable[asyncio.StreamWriter]) -> None:
-    for writer in writers:
-        writer.close()
-        with suppress(OSError):
-            await writer.wait_closed()
 
 
 def _length(head: bytes) -> int:

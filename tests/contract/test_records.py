@@ -1,0 +1,196 @@
+"""What every store must do with records."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from etcdorm.errors import LeaseLapsedError, UsageError
+from etcdorm.path import Path
+from etcdorm.store import Collection, StaleRecord, Store
+
+N1 = Path.parse("/nodes/n1")
+NODES = Collection(Path.parse("/nodes"), 2, lambda path: True)
+SHAPES = [pytest.param({"host": "h", "labels/env": "dev"}, id="directory"), pytest.param({"": "{}"}, id="document")]
+
+
+def owns(name: str) -> bool:
+    return True
+
+
+def other_text(fields: dict[str, str]) -> dict[str, str | None]:
+    return {next(iter(fields)): "changed"}
+
+
+@pytest.mark.parametrize("fields", SHAPES)
+async def test_what_is_created_reads_back(store: Store, fields: dict[str, str]) -> None:
+    created = await store.create(N1, fields, owns=owns)
+    read = await store.read(N1, fresh=True)
+    assert read is not None
+    assert (read.path, dict(read.fields), read.version, read.ttl) == (N1, fields, created.version, None)
+
+
+async def test_what_is_not_there_reads_as_none(store: Store) -> None:
+    assert await store.read(N1) is None
+    assert await store.scan(NODES) == []
+
+
+@pytest.mark.parametrize("fields", SHAPES)
+async def test_only_one_of_many_creates_wins(store: Store, other: Store, fields: dict[str, str]) -> None:
+    creates = [each.create(N1, fields, owns=owns) for each in (store, other) * 5]
+    results = await asyncio.gather(*creates, return_exceptions=True)
+    assert sum(not isinstance(result, BaseException) for result in results) == 1
+    stale = [result for result in results if isinstance(result, StaleRecord)]
+    assert len(stale) == 9
+    assert all(each.current is not None for each in stale)
+
+
+@pytest.mark.parametrize("fields", SHAPES)
+async def test_a_commit_moves_the_version_and_refuses_the_one_before(store: Store, fields: dict[str, str]) -> None:
+    created = await store.create(N1, fields, owns=owns)
+    changed = await store.commit(created, other_text(fields))
+    assert changed.version > created.version
+    assert dict(changed.fields) == {**fields, **other_text(fields)}
+    with pytest.raises(StaleRecord) as refused:
+        await store.commit(created, other_text(fields))
+    assert refused.value.current == await store.read(N1, fresh=True)
+
+
+async def test_a_commit_sets_adds_and_deletes_in_one(store: Store) -> None:
+    created = await store.create(N1, {"a": "1", "b": "1", "c": "1"}, owns=owns)
+    changed = await store.commit(created, {"a": "2", "b": None, "d/e": "new"})
+    assert dict(changed.fields) == {"a": "2", "c": "1", "d/e": "new"}
+    read = await store.read(N1, fresh=True)
+    assert read is not None
+    assert dict(read.fields) == dict(changed.fields)
+
+
+async def test_commits_one_after_the_other_need_no_reading(store: Store) -> None:
+    record = await store.create(N1, {"count": "0"}, owns=owns)
+    for number in range(1, 20):
+        record = await store.commit(record, {"count": str(number), f"key{number}": "x", f"key{number - 1}": None})
+    read = await store.read(N1, fresh=True)
+    assert read is not None
+    assert dict(read.fields) == {"count": "19", "key19": "x"}
+
+
+async def test_one_name_can_not_be_a_key_and_a_directory(store: Store) -> None:
+    created = await store.create(N1, {"a": "1"}, owns=owns)
+    with pytest.raises(UsageError, match="/nodes/n1/a holds a value"):
+        await store.commit(created, {"a/b": "2"})
+    changed = await store.commit(created, {"a": None, "a/b": "2"})
+    back = await store.commit(changed, {"a": "3", "a/b": None})
+    assert dict(back.fields) == {"a": "3"}
+    read = await store.read(N1, fresh=True)
+    assert read is not None
+    assert dict(read.fields) == {"a": "3"}
+
+
+@pytest.mark.parametrize("fields", SHAPES)
+async def test_a_removed_record_is_gone_and_can_be_made_anew(store: Store, fields: dict[str, str]) -> None:
+    created = await store.create(N1, fields, owns=owns)
+    await store.remove(created, owns=owns)
+    assert await store.read(N1, fresh=True) is None
+    with pytest.raises(StaleRecord) as refused:
+        await store.commit(created, other_text(fields))
+    assert refused.value.current is None
+    again = await store.create(N1, fields, owns=owns)
+    assert again.version > created.version
+
+
+@pytest.mark.parametrize("fields", SHAPES)
+async def test_a_removal_of_an_old_version_is_refused(store: Store, fields: dict[str, str]) -> None:
+    created = await store.create(N1, fields, owns=owns)
+    await store.commit(created, other_text(fields))
+    with pytest.raises(StaleRecord):
+        await store.remove(created, owns=owns)
+    assert await store.read(N1) is not None
+
+
+async def test_a_removal_leaves_keys_that_are_not_owned(store: Store) -> None:
+    created = await store.create(N1, {"a": "1", "foreign": "2"}, owns=owns)
+    await store.remove(created, owns=lambda name: name == "a")
+    left = await store.read(N1, fresh=True)
+    assert left is not None
+    assert (left.version, dict(left.fields)) == (0, {"foreign": "2"})
+
+
+async def test_a_scan_finds_the_records_of_a_collection_and_no_others(store: Store) -> None:
+    for name, fields in (("n2", {"a": "2"}), ("n1", {"a": "1", "b/c": "x"}), ("n3", {"": "{}"})):
+        await store.create(Path.parse(f"/nodes/{name}"), fields, owns=owns)
+    await store.create(Path.parse("/nodes/n1/parts/p1"), {"size": "1"}, owns=owns)
+    await store.create(Path.parse("/nodesother/n9"), {"a": "9"}, owns=owns)
+    found = await store.scan(NODES)
+    assert [str(record.path) for record in found] == ["/nodes/n1", "/nodes/n2", "/nodes/n3"]
+    assert [dict(record.fields) for record in found] == [{"a": "1", "b/c": "x"}, {"a": "2"}, {"": "{}"}]
+    some = await store.scan(Collection(NODES.prefix, 2, lambda path: path.segments[-1] == "n2"))
+    assert [str(record.path) for record in some] == ["/nodes/n2"]
+
+
+async def test_appends_come_in_order(store: Store) -> None:
+    records = [await store.append(Path.parse("/log"), str(number)) for number in range(5)]
+    found = await store.scan(Collection(Path.parse("/log"), 2, lambda path: True))
+    assert [record.fields[""] for record in found] == ["0", "1", "2", "3", "4"]
+    assert [record.path for record in found] == [record.path for record in records]
+    changed = await store.commit(records[0], {"": "changed"})
+    assert changed.version > records[0].version
+
+
+@pytest.mark.parametrize("fields", SHAPES)
+async def test_a_touch_puts_the_expiry_off_and_is_nobodys_conflict(
+    store: Store, other: Store, fields: dict[str, str]
+) -> None:
+    created = await store.create(N1, fields, owns=owns, ttl=20)
+    theirs = await other.read(N1, fresh=True)
+    assert theirs is not None
+    touched = await store.touch(created, ttl=100)
+    assert touched.ttl == 100
+    read = await other.read(N1, fresh=True)
+    assert read is not None
+    assert read.ttl is not None
+    assert 90 < read.ttl <= 100
+    changed = await other.commit(theirs, other_text(fields))
+    assert changed.ttl is not None
+    assert 90 < changed.ttl <= 100
+
+
+@pytest.mark.parametrize("fields", SHAPES)
+async def test_a_touch_needs_a_ttl(store: Store, fields: dict[str, str]) -> None:
+    created = await store.create(N1, fields, owns=owns)
+    with pytest.raises(UsageError, match="has no TTL"):
+        await store.touch(created, ttl=10)
+
+
+@pytest.mark.parametrize("fields", SHAPES)
+async def test_a_ttl_can_be_given_and_taken_away(store: Store, fields: dict[str, str]) -> None:
+    created = await store.create(N1, fields, owns=owns)
+    given = await store.commit(created, {}, ttl=60)
+    read = await store.read(N1, fresh=True)
+    assert read is not None
+    assert read.ttl is not None
+    assert (given.ttl, 50 < read.ttl <= 60) == (60, True)
+    taken = await store.commit(given, {}, ttl=None)
+    read = await store.read(N1, fresh=True)
+    assert read is not None
+    assert (taken.ttl, read.ttl) == (None, None)
+    again = await store.commit(taken, {}, ttl=30)
+    assert again.ttl == 30
+
+
+@pytest.mark.parametrize("fields", SHAPES)
+async def test_an_expired_record_is_gone_for_every_verb_and_can_be_made_anew(
+    store: Store, fields: dict[str, str]
+) -> None:
+    async with store.watch(NODES) as events, asyncio.timeout(20):
+        created = await store.create(N1, fields, owns=owns, ttl=1)
+        while (await anext(events)).new is not None:
+            pass
+    assert await store.read(N1, fresh=True) is None
+    assert await store.scan(NODES) == []
+    with pytest.raises(LeaseLapsedError):
+        await store.touch(created, ttl=10)
+    with pytest.raises((LeaseLapsedError, StaleRecord)):
+        await store.commit(created, other_text(fields))
+    again = await store.create(N1, fields, owns=owns, ttl=60)
+    assert dict(again.fields) == fields

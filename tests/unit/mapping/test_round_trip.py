@@ -1,0 +1,88 @@
+"""Whatever can be saved comes back equal: on generated classes, in both layouts, and through the difference of two."""
+
+from __future__ import annotations
+
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from etcdorm.errors import DecodeError
+from etcdorm.mapping import EtcdModel, changes, schema_of
+from tests.unit.mapping.generated import classes, quiet
+
+FOREIGN = {"unknown": "1", "un/known": "2"}
+
+
+@given(st.data())
+@quiet
+def test_a_model_comes_back_equal_from_a_directory(data: st.DataObject) -> None:
+    model, values = data.draw(classes())
+    schema, value = schema_of(model), data.draw(values)
+    fields = schema.encode(value, document=False)
+    assert schema.decode(schema.path(value), fields) == value
+    assert schema.decode(schema.path(value), {**fields, **FOREIGN}) == value
+    assert all(schema.owns(key) for key in fields)
+
+
+@given(st.data())
+@quiet
+def test_a_model_comes_back_equal_from_a_document(data: st.DataObject) -> None:
+    model, values = data.draw(classes("document"))
+    schema, value = schema_of(model), data.draw(values)
+    fields = schema.encode(value, document=True)
+    assert fields.keys() == {""}
+    assert schema.decode(schema.path(value), fields) == value
+
+
+@given(st.data())
+@quiet
+def test_a_record_of_either_layout_can_be_kept_in_the_other(data: st.DataObject) -> None:
+    model, values = data.draw(classes("document"))
+    schema, value = schema_of(model), data.draw(values)
+    assert schema.decode(schema.path(value), schema.encode(value, document=False)) == value
+
+
+@given(st.data())
+@settings(quiet, max_examples=200)
+def test_the_changes_of_a_save_lead_to_the_model_that_was_saved(data: st.DataObject) -> None:
+    model, values = data.draw(classes())
+    schema, saved, other = schema_of(model), data.draw(values), data.draw(values)
+    path = schema.path(saved)
+    stored = {**tampered(data, schema.encode(saved, document=False)), **FOREIGN}
+    try:
+        loaded = schema.decode(path, stored)
+    except DecodeError:
+        assume(False)
+    touched = data.draw(st.sets(st.sampled_from(sorted(model.model_fields)))) - {"name"}
+    goal = with_fields_of(other, loaded, touched)
+
+    before, after = schema.encode(loaded, document=False), schema.encode(goal, document=False)
+    made = changes(before, after, stored)
+    for key, text in made.items():
+        if text is None:
+            del stored[key]
+        else:
+            stored[key] = text
+
+    assert schema.decode(path, stored) == goal
+    assert stored.items() >= FOREIGN.items()
+    assert {key.removeprefix("@null/").partition("/")[0] for key in made} <= touched
+
+
+def tampered(data: st.DataObject, fields: dict[str, str]) -> dict[str, str]:
+    """The record after other tools were at it: some keys are gone, and some stand beside a marker that they outdate."""
+    stored: dict[str, str] = {}
+    for key, text in fields.items():
+        fate = data.draw(st.sampled_from(["stays", "stays", "goes", "null", "empty"]))
+        if fate == "goes":
+            continue
+        stored[key] = text
+        directory, slash, name = key.rpartition("/")
+        if "@" not in key and fate == "null":
+            stored[f"{directory}{slash}@null/{name}"] = ""
+        if "@" not in key and fate == "empty" and directory:
+            stored[f"{directory}/@empty"] = ""
+    return stored
+
+
+def with_fields_of(source: EtcdModel, target: EtcdModel, names: set[str]) -> EtcdModel:
+    return target.model_copy(update={name: getattr(source, name) for name in names}, deep=True)
