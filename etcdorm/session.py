@@ -198,8 +198,8 @@ class Session:
         so that a save by whoever loaded it before is refused; what this object has loaded goes on if it was current.
         Load what you work on within the block.
         Units: ``ttl`` in whole seconds, the longest that a dead holder is waited for; ``timeout`` in seconds to wait.
-        Raises: LockTimeoutError when the lock was not free in time; LockLostError at the end of the block when it could not
-            be kept (``held.lost`` is set before its TTL can have run out).
+        Raises: LockTimeoutError when the lock was not free in time; LockLostError at the end of the block when it
+            could not be kept (``held.lost`` is set before its TTL can have run out).
         """
         name = target if isinstance(target, str) else str(schema_of(type(target)).path(target))
         async with Lock(self._store, LOCKS / encode_segment(name), ttl=ttl, timeout=timeout) as held:

@@ -14,7 +14,6 @@ from typing import (
     get_args,
     get_origin,
     get_type_hints,
-    is_typeddict,
     runtime_checkable,
 )
 
@@ -121,7 +120,8 @@ def _parts(annotation: object) -> Iterable[object]:
 def _members(cls: type) -> Iterable[object]:
     if issubclass(cls, BaseModel):
         return [field.annotation for field in cls.model_fields.values() if not field.exclude]
-    if is_dataclass(cls) or is_typeddict(cls) or (issubclass(cls, tuple) and hasattr(cls, "_fields")):
+    # A TypedDict may be that of typing_extensions, and a NamedTuple has no base class to know it by.
+    if is_dataclass(cls) or hasattr(cls, "__required_keys__") or (issubclass(cls, tuple) and hasattr(cls, "_fields")):
         try:
             return get_type_hints(cls, include_extras=True).values()
         except NameError:  # a name that only its function knows; what is behind it is checked when it is stored

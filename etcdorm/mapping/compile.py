@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, MutableMapping
 from enum import EnumType
 from types import GenericAlias
-from typing import Literal, TypeGuard, get_args
+from typing import Any, Literal, TypeGuard, get_args
 
 from pydantic import BaseModel, PlainSerializer, WrapSerializer
 from pydantic.fields import FieldInfo
@@ -113,7 +113,7 @@ def _can_name_entries(key: Bare) -> bool:
         return all(_can_name_entries(bare(member)) for member in without_none(key.type))
     if choices := _choices(key):
         return comes_back(GenericAlias(dict, (key.type, None)), dict.fromkeys(choices))
-    return reader(key) is not None or key.origin is object or not isinstance(key.origin, type)
+    return reader(key) is not None or key.origin in (object, Any) or not isinstance(key.origin, type)
 
 
 def _choices(bare: Bare) -> list[object]:

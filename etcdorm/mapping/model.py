@@ -6,7 +6,7 @@ import inspect
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Self, Unpack, get_args
+from typing import TYPE_CHECKING, Self, Unpack, get_args
 
 from pydantic import BaseModel, ConfigDict
 from pydantic.errors import PydanticUndefinedAnnotation
@@ -17,6 +17,13 @@ from etcdorm.mapping.schema import DECLARATION, Declaration, Layout, compile_sch
 from etcdorm.mapping.values import JSON_CONFIG
 from etcdorm.path import Path
 from etcdorm.store.types import Record
+
+# BaseModel's own metaclass: to a type checker, the class that names it is neither frozen nor not (PEP 681). So it lets
+# ``frozen=True`` pass on the classes below EtcdModel, as on those below BaseModel.
+if TYPE_CHECKING:
+    from pydantic._internal._model_construction import ModelMetaclass
+else:
+    ModelMetaclass = type(BaseModel)
 
 # Not the name of any field, and with an underscore, so that Pydantic and dict(model) take it for no value.
 _PLACE = "__etcd_place__"
@@ -51,7 +58,7 @@ class Place:
         return self  # nothing in it changes, and a store's own detail may be no thing to copy
 
 
-class EtcdModel(BaseModel):
+class EtcdModel(BaseModel, metaclass=ModelMetaclass):
     """A Pydantic model with a place in etcd.
 
     ``class Node(EtcdModel, path="/nodes/{name}")`` keeps each field in keys of its own, below ``/nodes/<name>``;

@@ -199,8 +199,11 @@ class Client:
         tries = 0
         while True:
             tries += 1
-            url = self._endpoints.best(time.monotonic())
+            now = time.monotonic()
+            url = self._endpoints.best(now)
             words = f"{request.method} {request.key} at {url}"
+            if deadline is not None and now >= deadline:
+                raise EtcdUnavailable(f"{words}: the time was up before it was sent; nothing was changed")
             try:
                 answer = await self._transport.send(
                     request.method, url + request.target, request.form, timeout=self._share(request, deadline)
@@ -216,7 +219,7 @@ class Client:
             except EtcdUnavailable as error:  # a member that answers, but has no majority behind it
                 failure = AnswerLost(str(error))
             now = time.monotonic()
-            if isinstance(failure, WaitedInVain) and request.waits and deadline is not None and now >= deadline:
+            if isinstance(failure, WaitedInVain) and request.waits:
                 raise EtcdWatchTimedOut(f"{words}: {failure}", index=failure.index or 0)
             self._endpoints.failed(url, now)
             others = len(self._endpoints.urls) - 1

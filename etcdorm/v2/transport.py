@@ -58,7 +58,10 @@ class Transport:
         Raises: NotSent, AnswerLost, WaitedInVain.
         """
         session = self._open()
-        limits = aiohttp.ClientTimeout(total=None, sock_connect=self._connect_timeout)
+        # Shorter than the whole: a connection that does not come about in time is then known for one, not for a
+        # request whose answer was lost.
+        connect = self._connect_timeout if timeout is None else min(self._connect_timeout, timeout / 2)
+        limits = aiohttp.ClientTimeout(total=None, connect=connect)
         index: int | None = None
         try:
             async with (

@@ -244,8 +244,10 @@ class Run:
         try:
             writer.batch = list(go(writer.steps))
             writer.outcomes = [None] * len(writer.batch)
-        except StopIteration:
+        except StopIteration as stop:
             writer.verdict = "done"
+            if isinstance(stop.value, Saved) and stop.value.overwritten:
+                raise Broken(f"{writer.id} says that another tool wrote {set(stop.value.overwritten)}") from None
         except StaleRecord:
             writer.verdict = "stale"
         except LeaseLapsedError:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import random
 import signal
 from collections.abc import Callable
 from typing import Literal
 
 from etcdorm.v2.client import Client
-from etcdorm.v2.errors import EtcdUnconfirmed
+from etcdorm.v2.errors import EtcdRefused, EtcdUnconfirmed
 from etcdorm.v2.request import Request
 from etcdorm.v2.result import EtcdResult
 
@@ -42,3 +44,33 @@ class LossyClient(Client):
                 await super()._call(request, timeout)
                 os.kill(os.getpid(), signal.SIGKILL)
         raise EtcdUnconfirmed("the answer was lost, as the test wants it")
+
+
+class UnluckyClient(Client):
+    """Loses the answer of every fifth write or so; some of those arrive late, some never."""
+
+    def __init__(self, url: str, seed: int) -> None:
+        super().__init__(url)
+        self._dice = random.Random(seed)
+        self._late: set[asyncio.Task[None]] = set()
+
+    async def _call(self, request: Request, timeout: float | None) -> EtcdResult:
+        if not request.writes or self._dice.random() > 0.2:
+            return await super()._call(request, timeout)
+        match self._dice.randrange(3):
+            case 0:
+                await super()._call(request, timeout)
+            case 1:
+                self._late.add(asyncio.create_task(self._arrive(request, self._dice.uniform(0, 0.3))))
+        raise EtcdUnconfirmed("the answer was lost, as the test wants it")
+
+    async def _arrive(self, request: Request, after: float) -> None:
+        await asyncio.sleep(after)
+        try:
+            await super()._call(request, None)
+        except EtcdRefused:
+            return
+
+    async def close(self) -> None:
+        await asyncio.gather(*self._late)
+        await super().close()

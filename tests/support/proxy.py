@@ -49,7 +49,9 @@ class Proxy:
     of etcd's answer, as something on the way to etcd would.
     """
 
-    def __init__(self, url: str, *, judge: Judge = always, answer: Callable[[Seen], bytes | None] | None = None) -> None:
+    def __init__(
+        self, url: str, *, judge: Judge = always, answer: Callable[[Seen], bytes | None] | None = None
+    ) -> None:
         parts = urlsplit(url)
         assert parts.hostname is not None
         self._upstream = (parts.hostname, parts.port)

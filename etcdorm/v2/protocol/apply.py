@@ -46,7 +46,7 @@ def apply(commit: Commit, mine: Snapshot, *, trusted: bool, expected: Mapping[st
 
     ``mine`` is the record as it was loaded, with the new ``@commit`` in it. Its indexes may be worked from
     (``trusted``) only when the commit deletes nothing, takes nothing over and has no lease to check. ``expected``
-    holds, for each pending key, the texts that are there by this or an earlier save: any other is an edit from outside.
+    holds the texts that a pending key may have by this save or the ones before: any other is an edit from outside.
     Raises: LeaseLapsedError.
     """
     path = mine.path
@@ -61,7 +61,7 @@ def apply(commit: Commit, mine: Snapshot, *, trusted: bool, expected: Mapping[st
                 if snapshot.lapsed:
                     raise lapsed(path)
             work = list(_work(path, commit, snapshot))
-            overwritten |= _foreign(commit, snapshot, expected)
+            overwritten |= _foreign(snapshot, expected)
             if work:
                 outcomes = yield work
                 snapshot = _after(path, snapshot, work, outcomes)
@@ -135,11 +135,11 @@ def _work(path: Path, commit: Commit, snapshot: Snapshot) -> Iterator[Request]:
         yield Drop(path / LEASE, lease.index)
 
 
-def _foreign(commit: Commit, snapshot: Snapshot, expected: Mapping[str, Set[str]]) -> set[str]:
+def _foreign(snapshot: Snapshot, expected: Mapping[str, Set[str]]) -> set[str]:
     return {
         name
-        for name in commit.pending
-        if (key := snapshot.keys.get(name)) is not None and not key.reserved and key.value not in expected[name]
+        for name, texts in expected.items()
+        if (key := snapshot.keys.get(name)) is not None and not key.reserved and key.value not in texts
     }
 
 

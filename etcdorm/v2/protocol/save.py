@@ -98,10 +98,10 @@ def _commit(
             return Saved(mine, unapplied=error)
     if landed.superseded:
         return Saved(mine)
-    known = [base.fields(), {name: key.value for name, key in base.plain()}]
-    expected = {
-        name: {text for text in (pending[name], *(fields.get(name) for fields in known)) if text is not None}
-        for name in pending
-    }
+    # What was carried over may still be on its way from the writers before us; the other keys are quiet, and show
+    # either what they held when they were loaded, or what we write.
+    plain = {name: key.value for name, key in base.plain()}
+    quiet = pending.keys() - carried(base).keys()
+    expected = {name: {text for text in (pending[name], plain.get(name)) if text is not None} for name in quiet}
     trusted = living and base.applied and lease is None and None not in pending.values()
     return (yield from apply(commit, mine, trusted=trusted, expected=expected))

@@ -198,16 +198,16 @@ def test_absence_says_what_it_says_already_and_markers_say_the_rest(
     assert written(annotation, value, default) == keys
 
 
-class Optional(BaseModel):
+class Sparse(BaseModel):
     a: int | None = None
 
 
 @pytest.mark.parametrize(
     ("default", "keys"),
     [
-        (Optional(), {}),
-        (Optional(a=1), {"field/@empty": ""}),
-        (Field(default_factory=Optional), {"field/@empty": ""}),
+        (Sparse(), {}),
+        (Sparse(a=1), {"field/@empty": ""}),
+        (Field(default_factory=Sparse), {"field/@empty": ""}),
         (..., {"field/@empty": ""}),
         (None, {"field/@empty": ""}),
     ],
@@ -215,7 +215,7 @@ class Optional(BaseModel):
 def test_a_nested_model_without_keys_is_marked_unless_its_default_has_none_either(
     default: object, keys: dict[str, str]
 ) -> None:
-    assert written(Optional | None, Optional(), default) == keys
+    assert written(Sparse | None, Sparse(), default) == keys
 
 
 @pytest.mark.parametrize(

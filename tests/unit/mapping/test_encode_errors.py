@@ -1,0 +1,148 @@
+"""Values that could not be loaded again never reach etcd; the field is named, and no value."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from pydantic import BaseModel, PlainSerializer, PrivateAttr, SecretStr, field_serializer
+
+from etcdorm.errors import EncodeError
+from etcdorm.mapping import EtcdModel, schema_of
+from etcdorm.path import Path
+
+SECRET = "s3cr3t"
+
+
+class Limits(BaseModel):
+    cpu: int = 1
+
+
+class MoreLimits(Limits):
+    memory: int = 1
+
+
+class Unwritable:
+    def __repr__(self) -> str:
+        return SECRET
+
+
+class Node(EtcdModel, path="/nodes/{name}"):
+    name: str
+    port: int = 8080
+    text: str = ""
+    limits: Limits = Limits()
+    labels: dict[str, str] = {}
+    ports: list[int] = []
+    order: Sequence[int] = []
+    anything: Any = None
+    at: datetime | None = None
+
+
+@pytest.mark.parametrize("document", [False, True], ids=["directory", "document"])
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("port", SECRET),
+        ("port", "8080"),
+        ("port", None),
+        ("port", [1]),
+        ("text", 8080),
+        ("text", "\ud800"),
+        ("limits", None),
+        ("limits", {"cpu": 2}),
+        ("limits", Limits.model_construct(cpu=SECRET)),
+        ("limits", MoreLimits()),
+        ("labels", {"a": 1}),
+        ("labels", {1: "a"}),
+        ("labels", {"a": "\ud800"}),
+        ("labels", {"\ud800": "a"}),
+        ("labels", [SECRET]),
+        ("ports", [SECRET]),
+        ("ports", (1, 2)),
+        ("order", (1, 2)),
+        ("anything", {1, 2}),
+        ("anything", Unwritable()),
+        ("anything", SecretStr(SECRET)),
+        ("anything", datetime(2024, 1, 1)),
+        ("anything", b"\xff"),
+        ("at", datetime(2024, 1, 1, tzinfo=timezone(timedelta(seconds=1)))),
+        ("at", "tomorrow"),
+        ("name", None),
+        ("name", Unwritable()),
+    ],
+    ids=repr,
+)
+def test_a_value_that_would_not_come_back_is_refused(field: str, value: object, document: bool) -> None:
+    node = Node(name="n1")
+    setattr(node, field, value)
+    with pytest.raises(EncodeError, match=rf"^this Node can't be stored:\n  Node\.{field}\b") as caught:
+        schema_of(Node).encode(node, document=document)
+    assert SECRET not in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+def test_a_field_that_is_not_there_is_named() -> None:
+    with pytest.raises(EncodeError, match=r"Node\.name"):
+        schema_of(Node).encode(Node.model_construct(), document=False)
+
+
+def test_every_field_that_does_not_fit_is_named() -> None:
+    node = Node(name="n1")
+    node.port, node.limits.cpu = SECRET, SECRET  # type: ignore[assignment]
+    with pytest.raises(EncodeError) as caught:
+        schema_of(Node).encode(node, document=False)
+    assert "Node.port: " in str(caught.value)
+    assert "Node.limits.cpu: " in str(caught.value)
+    assert SECRET not in str(caught.value)
+
+
+def test_a_map_that_is_not_dumped_as_one_is_refused_with_what_to_do() -> None:
+    class Joined(dict[str, str]):
+        pass
+
+    class Odd(BaseModel):
+        labels: dict[str, str] = {}
+
+        @field_serializer("labels")
+        def joined(self, value: dict[str, str]) -> str:
+            return ",".join(value)
+
+    class Made(EtcdModel, path="/made"):
+        labels: Annotated[dict[str, str], PlainSerializer(lambda value: ",".join(value))] = {}
+        odd: Odd = Odd()
+
+    for value in (Made(labels={"a": "b"}), Made(odd=Odd(labels={"a": "b"}))):
+        with pytest.raises(EncodeError, match="labels: Input should be"):
+            schema_of(Made).encode(value, document=False)
+
+
+def test_extra_fields_of_a_document_have_no_place_in_a_directory() -> None:
+    class Open(EtcdModel, path="/open", layout="document", extra="allow"):
+        a: int = 1
+
+    with pytest.raises(EncodeError, match=r"Open\.b: an extra field has no place"):
+        schema_of(Open).encode(Open.model_validate({"b": 1}), document=False)
+
+
+def test_what_is_never_stored_does_not_count() -> None:
+    class Counted(EtcdModel, path="/counted"):
+        a: int = 1
+        _calls: int = PrivateAttr(0)
+
+    counted = Counted()
+    counted._calls = 5
+    assert schema_of(Counted).encode(counted, document=False) == {"a": "1"}
+
+
+def test_a_time_that_the_clock_shows_twice_is_stored() -> None:
+    twice = datetime(2024, 10, 27, 2, 30, tzinfo=ZoneInfo("Europe/Berlin"), fold=1)
+    schema = schema_of(Node)
+    fields = schema.encode(Node(name="n1", at=twice), document=False)
+    loaded = schema.decode(Path.parse("/nodes/n1"), fields)
+    assert loaded.at is not None
+    assert loaded.at.astimezone(UTC) == twice.astimezone(UTC)
