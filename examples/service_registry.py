@@ -37,8 +37,7 @@ class Instance(EtcdModel, path="/registry/{service}/{id}"):
 
 
 async def stay_registered(session: Session, instance: Instance) -> None:
-    """Register, and put the expiry off until this task is cancelled."""
-    await session.save(instance, ttl=TTL)
+    """Put the expiry of a registered instance off until this task is cancelled."""
     while True:
         await asyncio.sleep(TTL / 4)
         try:
@@ -73,8 +72,10 @@ async def main(endpoint: str) -> None:
         one = Instance(service="web", id="web-1", address="10.0.0.1:80")
         two = Instance(service="web", id="web-2", address="10.0.0.2:80")
         async with session.watch(Instance, service="web") as changes, asyncio.TaskGroup() as group:
+            await session.save(one, ttl=TTL)
             first = group.create_task(stay_registered(session, one))
             await wait_for(changes, Created, begun)
+            await session.save(two, ttl=TTL)
             second = group.create_task(stay_registered(session, two))
             await wait_for(changes, Created, begun)
 

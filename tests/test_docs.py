@@ -13,7 +13,7 @@ import inspect
 import io
 import re
 from collections.abc import Iterator
-from contextlib import redirect_stdout
+from contextlib import AsyncExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -78,10 +78,21 @@ def as_pattern(output: str) -> str:
     return "".join(lines)
 
 
+@contextmanager
+def closing_stacks(module: ModuleType, runner: asyncio.Runner) -> Iterator[None]:
+    """Close what a page that came to no good end has left open."""
+    try:
+        yield
+    except BaseException:
+        for stack in [each for each in vars(module).values() if isinstance(each, AsyncExitStack)]:
+            runner.run(stack.aclose())
+        raise
+
+
 def run(text: str, name: str) -> None:
     """Run all snippets of a page, and raise AssertionError for the first that does not print what it should."""
     module = ModuleType(Path(name).stem)
-    with asyncio.Runner() as runner:
+    with asyncio.Runner() as runner, closing_stacks(module, runner):
         for snippet in snippets(text):
             # The blank lines make a traceback point to the line of the page.
             source = "\n" * snippet.line + snippet.code

@@ -5,20 +5,16 @@ A courtesy: a type that slips through here is refused by ``Schema.encode``, whic
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from enum import Enum
-from types import GenericAlias
+from collections.abc import Iterable
 from typing import Final
 
-from pydantic import BaseModel, ConfigDict, Secret, SecretBytes, SecretStr, create_model
+from pydantic import BaseModel, Secret, SecretBytes, SecretStr
 from pydantic.errors import PydanticInvalidForJsonSchema
-from pydantic.fields import FieldInfo
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, JsonSchemaWarningKind
-from pydantic_core import CoreSchema, core_schema
+from pydantic_core import core_schema
 
 from etcdorm.errors import ModelError
 from etcdorm.mapping.annotations import mentioned
-from etcdorm.mapping.values import comes_back
 
 RESERVED: Final = frozenset({"etcd", "key", "match_key"})
 """The public names of EtcdModel, which a field would hide."""
@@ -35,17 +31,11 @@ def check_fields(model: type[BaseModel]) -> None:
     check_names(model, model.model_fields)
     if model.__pydantic_root_model__:
         raise ModelError(f"{model.__name__}: a RootModel has no fields to store; put it into a field of an EtcdModel")
-    for name, field in _stored(model):
-        where = f"{model.__name__}.{name}"
-        for part in mentioned(field.annotation):
-            _check_type(part, where)
+    for name, field in model.model_fields.items():
+        for part in () if field.exclude else mentioned(field.annotation):
+            _check_type(part, f"{model.__name__}.{name}")
     _check_excluded(model, model.__name__)
-    if _is_unreadable(model):
-        _name_unreadable_field(model)
-
-
-def _stored(model: type[BaseModel]) -> Iterator[tuple[str, FieldInfo]]:
-    return ((name, field) for name, field in model.model_fields.items() if not field.exclude)
+    _check_readable(model)
 
 
 def _check_type(part: object, where: str) -> None:
@@ -56,8 +46,6 @@ def _check_type(part: object, where: str) -> None:
             f"{where}: secrets can't be stored yet, as Pydantic dumps {part.__name__} as asterisks;"
             " exclude the field and give it a default, or use str"
         )
-    if issubclass(part, Enum) and not comes_back(GenericAlias(list, part), list(part)):
-        raise ModelError(f"{where}: {part.__name__} has members that JSON does not give back; let them be str or int")
     if issubclass(part, BaseModel):
         _check_excluded(part, where)
 
@@ -68,12 +56,46 @@ def _check_excluded(model: type[BaseModel], where: str) -> None:
             raise ModelError(f"{where}: {model.__name__}.{name} is excluded from what is stored, so it needs a default")
 
 
-class _Readable(GenerateJsonSchema):
-    """Goes through a type as JSON validation would, and fails at what has no form in JSON, as that would, always."""
+class _NoJson(PydanticInvalidForJsonSchema):
+    """A field, of the model or of one within it, has no form in JSON."""
 
-    def emit_warning(self, kind: JsonSchemaWarningKind, detail: str) -> None:
-        if kind == "skipped-choice":
-            raise PydanticInvalidForJsonSchema(detail)
+    def __init__(self, field: core_schema.ModelField) -> None:
+        super().__init__("a field has no form in JSON")
+        self.field = field
+        self.place = ""
+
+
+class _Readable(GenerateJsonSchema):
+    """Goes through a model as JSON validation would, and fails at what that always refuses, such as a callable.
+
+    Where a function of the user's own comes first, it may well make such a value of JSON.
+    """
+
+    def model_fields_schema(self, schema: core_schema.ModelFieldsSchema) -> JsonSchemaValue:
+        fields = {name: field for name, field in schema["fields"].items() if not field.get("serialization_exclude")}
+        try:
+            return super().model_fields_schema({**schema, "fields": fields})
+        except _NoJson as error:
+            names = [name for name, field in fields.items() if field is error.field]
+            error.place = error.place or ".".join([schema.get("model_name", "a model"), *names])
+            raise
+
+    def model_field_schema(self, schema: core_schema.ModelField) -> JsonSchemaValue:
+        try:
+            return super().model_field_schema(schema)
+        except _NoJson:
+            raise
+        except PydanticInvalidForJsonSchema:
+            raise _NoJson(schema) from None
+
+    def function_before_schema(self, schema: core_schema.BeforeValidatorFunctionSchema) -> JsonSchemaValue:
+        return self._behind_function(schema)
+
+    def function_wrap_schema(self, schema: core_schema.WrapValidatorFunctionSchema) -> JsonSchemaValue:
+        return self._behind_function(schema)
+
+    def function_plain_schema(self, schema: core_schema.PlainValidatorFunctionSchema) -> JsonSchemaValue:
+        return {}
 
     def is_subclass_schema(self, schema: core_schema.IsSubclassSchema) -> JsonSchemaValue:
         return self.handle_invalid_for_json_schema(schema, "core_schema.IsSubclassSchema")
@@ -81,25 +103,23 @@ class _Readable(GenerateJsonSchema):
     def generator_schema(self, schema: core_schema.GeneratorSchema) -> JsonSchemaValue:
         return self.handle_invalid_for_json_schema(schema, "core_schema.GeneratorSchema")
 
-    def function_plain_schema(self, schema: core_schema.PlainValidatorFunctionSchema) -> JsonSchemaValue:
-        return {}  # the user's own function may well take JSON
+    def emit_warning(self, kind: JsonSchemaWarningKind, detail: str) -> None:
+        if kind == "skipped-choice":
+            raise PydanticInvalidForJsonSchema(detail)
+
+    def _behind_function(self, schema: core_schema.CoreSchema) -> JsonSchemaValue:
+        """A validator of a whole model leaves the fields to be read; for that of a field, its function answers."""
+        while "schema" in schema and schema["type"].startswith("function-"):
+            schema = schema["schema"]
+        return self.generate_inner(schema) if schema["type"] in ("model", "model-fields") else {}
 
 
-def _is_unreadable(model: type[BaseModel]) -> bool:
-    schema: CoreSchema = model.__pydantic_core_schema__
+def _check_readable(model: type[BaseModel]) -> None:
+    schema: core_schema.CoreSchema = model.__pydantic_core_schema__
     try:
         _Readable().generate(schema, mode="validation")
-    except PydanticInvalidForJsonSchema:
-        return True
-    return False
-
-
-def _name_unreadable_field(model: type[BaseModel]) -> None:
-    config = ConfigDict(arbitrary_types_allowed=True)
-    for name, field in _stored(model):
-        alone = create_model(name, __config__=config, value=(field.rebuild_annotation(), ...))
-        if _is_unreadable(alone):
-            raise ModelError(
-                f"{model.__name__}.{name}: {field.annotation} has no form in JSON, so it can't be stored; use a type"
-                " that Pydantic can read from JSON, or exclude the field and give it a default"
-            )
+    except _NoJson as error:
+        raise ModelError(
+            f"{model.__name__} can't be stored: {error.place} is of a type that has no form in JSON; use one that"
+            " Pydantic can read from JSON, or exclude the field and give it a default"
+        ) from None

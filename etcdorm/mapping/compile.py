@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, MutableMapping
+from dataclasses import is_dataclass
 from enum import EnumType
 from types import GenericAlias
-from typing import Any, Literal, TypeGuard, get_args
+from typing import Literal, TypeGuard, get_args
 
 from pydantic import BaseModel, PlainSerializer, WrapSerializer
 from pydantic.fields import FieldInfo
@@ -108,12 +109,15 @@ def _with_own_serializer(model: type[BaseModel]) -> set[str]:
 
 
 def _can_name_entries(key: Bare) -> bool:
-    """Whether a map's key type may come back from a string. Where that hangs on the value, storing it will tell."""
+    """Whether keys of this type may come back from strings; where that hangs on the value, storing it will tell."""
+    if key.metadata:
+        return True  # it may have a validator that reads them
     if is_union(key.type):
         return all(_can_name_entries(bare(member)) for member in without_none(key.type))
     if choices := _choices(key):
         return comes_back(GenericAlias(dict, (key.type, None)), dict.fromkeys(choices))
-    return reader(key) is not None or key.origin in (object, Any) or not isinstance(key.origin, type)
+    is_container = isinstance(key.origin, type) and issubclass(key.origin, tuple | frozenset)
+    return not (is_container or is_dataclass(key.origin) or _is_plain_model(key.type))
 
 
 def _choices(bare: Bare) -> list[object]:

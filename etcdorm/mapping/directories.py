@@ -158,7 +158,7 @@ def _is_directory(tree: Tree, problems: list[Problem]) -> bool:
 
 def _object(value: JsonValue, key: str) -> dict[str, JsonValue]:
     if not isinstance(value, dict):
-        raise Unstorable(key, "it is not dumped as an object, as its type says; mark the field with AsJson()")
+        raise Unstorable(key, "it is not dumped as an object; give it a value of its type, or mark it with AsJson()")
     return value
 
 

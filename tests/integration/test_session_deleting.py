@@ -91,7 +91,7 @@ async def test_a_saver_and_a_deleter_never_both_win(session: Session, kind: type
         saved.port = 1
         results = await asyncio.gather(session.save(saved), session.delete(rival), return_exceptions=True)
         left = await session.get(kind, "n1")
-        assert (isinstance(results[0], kind), results[1] is None) in {(left is not None, left is None)}
+        assert (isinstance(results[0], kind), results[1] is None) == (left is not None, left is None)
         if left is not None:
             await session.delete(left)
 

@@ -46,17 +46,23 @@ class Proxy:
     """Stands before one etcd: ``async with Proxy(etcd.url) as proxy``, then connect to ``proxy.url``.
 
     ``judge`` is asked once for each request, when all of it has arrived. ``answer`` may give bytes to send back instead
-    of etcd's answer, as something on the way to etcd would.
+    of etcd's answer, as something on the way to etcd would. ``delay`` is how many seconds a request is held back.
     """
 
     def __init__(
-        self, url: str, *, judge: Judge = always, answer: Callable[[Seen], bytes | None] | None = None
+        self,
+        url: str,
+        *,
+        judge: Judge = always,
+        answer: Callable[[Seen], bytes | None] | None = None,
+        delay: Callable[[Seen], float] | None = None,
     ) -> None:
         parts = urlsplit(url)
         assert parts.hostname is not None
         self._upstream = (parts.hostname, parts.port)
         self.judge = judge
         self.answer = answer
+        self.delay = delay
         self.seen: list[Seen] = []
         self._connections: set[asyncio.Task[None]] = set()
         self._count = 0
@@ -112,6 +118,8 @@ class Proxy:
                         return
                     if fate is Fate.HANG:
                         await asyncio.Event().wait()
+                    if self.delay is not None:
+                        await asyncio.sleep(self.delay(seen))
                     reply = self.answer(seen) if self.answer else None
                     if reply is not None:
                         writer.write(reply)

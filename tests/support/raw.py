@@ -39,11 +39,6 @@ async def expire(client: Client, key: str) -> None:
     await until_gone(client, key, since=result.modifiedIndex)
 
 
-async def expire_model(client: Client, path: str, *, document: bool) -> None:
-    """Let a model's TTL run out; return when that has happened."""
-    await expire(client, path if document else f"{path}/@lease")
-
-
 async def until_gone(client: Client, key: str, *, since: int | None = None) -> None:
     """Wait until a key, or a directory with all that is in it, does not exist any more."""
     deadline = time.monotonic() + DEADLINE

@@ -20,7 +20,7 @@ from typing_extensions import TypedDict
 from etcdorm.mapping import AsJson, EtcdModel
 from etcdorm.mapping.schema import Layout
 
-quiet = settings(database=None, deadline=None, max_examples=150)
+quiet = settings(database=None, deadline=None, max_examples=100)
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8) | st.sampled_from(
     [

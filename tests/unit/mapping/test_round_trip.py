@@ -42,7 +42,7 @@ def test_a_record_of_either_layout_can_be_kept_in_the_other(data: st.DataObject)
 
 
 @given(st.data())
-@settings(quiet, max_examples=200)
+@settings(quiet, max_examples=150)
 def test_the_changes_of_a_save_lead_to_the_model_that_was_saved(data: st.DataObject) -> None:
     model, values = data.draw(classes())
     schema, saved, other = schema_of(model), data.draw(values), data.draw(values)
