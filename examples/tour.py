@@ -52,7 +52,8 @@ async def save(session: Session, client: Client) -> None:
     request that etcd does or refuses, with all that is new in it. The keys follow, and @applied says that they are up
     to date. (Ids are cut short here.)
     """
-    await session.save(Node(name="n1", host="10.0.0.1", labels={"zone": "a"}))
+    node = Node(name="n1", host="10.0.0.1", labels={"zone": "a"})
+    await session.save(node)
 
 
 async def change_one_field(session: Session, client: Client) -> None:
@@ -70,7 +71,8 @@ async def race(session: Session, client: Client) -> None:
 
     Both have loaded it, and both save. The second one is refused, and nothing of it was written.
     """
-    mine, theirs = await session.load(Node, "n1"), await session.load(Node, "n1")
+    mine = await session.load(Node, "n1")
+    theirs = await session.load(Node, "n1")
     theirs.port = 9091
     await session.save(theirs)
     mine.host = "10.0.0.2"
@@ -132,8 +134,8 @@ async def register(session: Session, client: Client) -> None:
 
     The TTL is on one key, @lease. A refresh is one request, moves no version and wakes no watcher.
     """
-    node = await session.save(Node(name="n2", host="10.0.0.9"), ttl=1)
-    await session.refresh(node, ttl=2)
+    node = await session.save(Node(name="n2", host="10.0.0.9"), ttl=2)
+    await session.refresh(node, ttl=3)
 
 
 async def expire(session: Session, client: Client) -> None:
@@ -201,7 +203,7 @@ async def watch(session: Session, client: Client) -> None:
         node = await session.load(Node, "n1")
         node.host, node.port, node.labels = "10.0.0.4", 5050, {}
         await session.save(node)
-        await client.write("/tour/nodes/n1/port", "5051")  # as `etcdctl set` would
+        await client.write("/tour/nodes/n1/port", "5051")  # as etcdctl does
         for _ in range(2):
             print(await anext(changes))
 

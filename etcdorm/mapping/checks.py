@@ -11,7 +11,7 @@ from typing import Final
 from pydantic import BaseModel, Secret, SecretBytes, SecretStr
 from pydantic.errors import PydanticInvalidForJsonSchema
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, JsonSchemaWarningKind
-from pydantic_core import core_schema
+from pydantic_core import PydanticSerializationError, core_schema
 
 from etcdorm.errors import ModelError
 from etcdorm.mapping.annotations import mentioned
@@ -85,7 +85,7 @@ class _Readable(GenerateJsonSchema):
             return super().model_field_schema(schema)
         except _NoJson:
             raise
-        except PydanticInvalidForJsonSchema:
+        except (PydanticInvalidForJsonSchema, PydanticSerializationError):  # the latter for members of an Enum
             raise _NoJson(schema) from None
 
     def function_before_schema(self, schema: core_schema.BeforeValidatorFunctionSchema) -> JsonSchemaValue:

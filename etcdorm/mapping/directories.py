@@ -26,11 +26,7 @@ class MapCodec:
 
     def encode(self, value: JsonValue, key: str, into: dict[str, str]) -> None:
         for name, item in _object(value, key).items():
-            try:
-                segment = encode_segment(name)
-            except PathError as error:
-                raise Unstorable(key, str(error)) from None
-            _put(item, key, segment, self.item, into)
+            _put(item, key, encode_segment(name), self.item, into)
 
     def decode(self, tree: Tree, problems: list[Problem]) -> Decoded:
         if not _is_directory(tree, problems):

@@ -33,11 +33,9 @@ class Slot:
         return f"{self.start}{encode_segment(text)}{self.end}"
 
     def match(self, segment: str) -> str | None:
-        # An encoded text is never empty: without this, "ab" would match {start="ab", end="b"}, which overlap.
-        long_enough = len(segment) > len(self.start) + len(self.end)
-        if not (long_enough and segment.startswith(self.start) and segment.endswith(self.end)):
+        if not (segment.startswith(self.start) and segment.endswith(self.end)):
             return None
-        try:
+        try:  # "ab" starts with "ab" and ends with "b", but no text is encoded as the nothing that is left
             return decode_segment(segment[len(self.start) : len(segment) - len(self.end)])
         except PathError:
             return None

@@ -165,7 +165,7 @@ async def test_a_new_object_may_take_the_place_of_a_lapsed_one(
 async def test_refreshes_keep_a_model_alive(session: Session, other: Session) -> None:
     models = [await session.save(Node(name="n1"), ttl=1), await session.save(Doc(name="n1"), ttl=1)]
     loop = asyncio.get_running_loop()
-    end = loop.time() + 1.8  # longer than the TTL, and than etcd takes to notice
+    end = loop.time() + 1.6  # longer than the TTL, and than etcd takes to notice
     while loop.time() < end:
         await asyncio.gather(*(session.refresh(model, ttl=1) for model in models))
         await asyncio.sleep(0.2)

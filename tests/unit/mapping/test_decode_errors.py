@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import pytest
-from pydantic import BaseModel, Discriminator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, Discriminator, Field, field_validator, model_validator
 
 from etcdorm.errors import DecodeError, UsageError
 from etcdorm.mapping import AsJson, EtcdModel, schema_of
@@ -101,6 +101,7 @@ def test_keys_that_can_not_be_read_at_all_are_named_beside_the_others_and_once()
         "labels/a/b": "1",
         "labels/100%": "1",  # in no encoding of ours
         "deep/x/y": SECRET,
+        "deep/z": SECRET,
         "ports": f"[{SECRET}",
         "port": SECRET,
     }
@@ -110,6 +111,7 @@ def test_keys_that_can_not_be_read_at_all_are_named_beside_the_others_and_once()
         ("/nodes/n1/labels/a", "labels.a"),
         ("/nodes/n1/labels/100%", "labels.100%"),
         ("/nodes/n1/deep/x/y", "deep.x.y"),
+        ("/nodes/n1/deep/z", "deep.z"),
         ("/nodes/n1/ports", "ports"),
         ("/nodes/n1/port", "port"),
     }
@@ -136,6 +138,13 @@ def test_the_model_as_a_whole_is_not_blamed_for_what_could_not_be_read() -> None
 @pytest.mark.parametrize("path", ["/numbered/x", "/numbered/010", "/numbered/15", "/numbered/%"])
 def test_a_path_whose_key_its_field_would_not_write_is_refused(path: str) -> None:
     assert failures(Numbered, path, {}) == {(path, "number")}
+
+
+def test_a_key_that_its_field_makes_none_of_is_refused() -> None:
+    class Named(EtcdModel, path="/named/{name}"):
+        name: Annotated[str | None, AfterValidator(lambda name: name or None)]
+
+    assert failures(Named, "/named/%", {}) == {("/named/%", "name")}
 
 
 def test_a_path_of_another_class_is_a_usage_error() -> None:

@@ -101,6 +101,14 @@ def test_every_field_that_does_not_fit_is_named() -> None:
     assert SECRET not in str(caught.value)
 
 
+def test_a_default_that_can_not_be_stored_is_refused_when_it_is_to_be_stored() -> None:
+    class Made(EtcdModel, path="/made"):
+        limits: Limits = Limits.model_construct(cpu=Unwritable())
+
+    with pytest.raises(EncodeError, match=r"Made\.limits: Pydantic can't dump this value"):
+        schema_of(Made).encode(Made(), document=False)
+
+
 def test_what_a_serializer_of_the_users_own_gives_has_to_be_readable() -> None:
     class Odd(BaseModel):
         labels: dict[str, str] = {}

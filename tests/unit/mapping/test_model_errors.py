@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Annotated, Any, Generic, NamedTuple, NewType, TypeVar
+from typing import Annotated, Any, Generic, Literal, NamedTuple, NewType, TypeVar
 
 import pytest
 from pydantic import (
@@ -21,6 +21,7 @@ from pydantic import (
     Secret,
     SecretBytes,
     SecretStr,
+    WrapValidator,
     create_model,
     field_validator,
     model_validator,
@@ -45,6 +46,10 @@ class Holder(BaseModel):
 
 class Pair(Enum):
     A = (1, 2)
+
+
+class Opaque(Enum):
+    THING = object()
 
 
 class Parsed(BaseModel):
@@ -122,7 +127,16 @@ def test_secrets_are_refused_wherever_they_are(annotation: Any) -> None:
 @pytest.mark.parametrize(
     "annotation",
     [
-        *(Thing, Callable[[], int], type[int], list[Thing], int | Thing, Thing | None, dict[str, Callable[..., None]]),
+        *(
+            Thing,
+            Opaque,
+            Callable[[], int],
+            type[int],
+            list[Thing],
+            int | Thing,
+            Thing | None,
+            dict[str, Callable[..., None]],
+        ),
         *(Iterable[int], Generator[int, None, None], Holder, Annotated[Thing, PlainSerializer(str)]),
     ],
     ids=str,
@@ -148,6 +162,8 @@ def test_types_that_json_has_no_form_for_are_refused(annotation: Any, layout: st
             dict[Annotated[Mixed, BeforeValidator(str)], int],
             Annotated[Thing | None, BeforeValidator(lambda text: Thing()), AfterValidator(bool)],
             Annotated[Pair, BeforeValidator(tuple)],
+            Annotated[Opaque, BeforeValidator(lambda name: Opaque[name]), PlainSerializer(str)],
+            Annotated[Thing | None, WrapValidator(lambda value, handler: handler(value))],
             Pair,
             Parsed,
         ),
@@ -166,7 +182,9 @@ def test_an_excluded_field_may_be_anything(annotation: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "key", [tuple[int, int], frozenset[str], Credentials, Box[int], Mixed, int | tuple[int, int], Mixed | str], ids=str
+    "key",
+    [Literal[1, 2], tuple[int, int], frozenset[str], Credentials, Box[int], Mixed, int | tuple[int, int], Mixed | str],
+    ids=str,
 )
 def test_a_map_with_keys_that_are_no_text_is_refused(key: Any) -> None:
     annotation: Any = dict
@@ -260,6 +278,17 @@ def test_the_field_that_has_no_form_in_json_is_the_one_that_is_named() -> None:
             @classmethod
             def migrate(cls, value: object) -> object:
                 return value
+
+
+def test_a_dataclass_with_types_that_only_its_function_knows_is_left_to_pydantic() -> None:
+    class Inner(BaseModel):
+        value: int = 0
+
+    @dataclass
+    class Outer:
+        inner: Inner
+
+    declare(Outer)
 
 
 def test_a_root_model_is_refused() -> None:

@@ -1,0 +1,140 @@
+"""The session's public signatures, as mypy sees them. Nothing here is run: that it is checked is the test."""
+
+from __future__ import annotations
+
+from typing import assert_type
+
+from etcdorm import (
+    KEEP,
+    Change,
+    ConflictError,
+    Created,
+    DecodeError,
+    Deleted,
+    EtcdModel,
+    Expired,
+    FieldFailure,
+    Invalid,
+    Place,
+    Session,
+    Updated,
+    connect,
+)
+from etcdorm.feed import Feed
+from etcdorm.recipes import Held
+
+
+class Node(EtcdModel, path="/nodes/{name}"):
+    name: str
+    port: int = 0
+
+
+class Doc(EtcdModel, path="/docs/{name}", layout="document", frozen=True):
+    name: str
+
+
+async def connecting() -> None:
+    async with connect("http://127.0.0.1:2379") as session:
+        assert_type(session, Session)
+    async with connect(["http://127.0.0.1:2379", "http://127.0.0.1:2380"], timeout=1.5) as session:
+        assert_type(session, Session)
+    connect(2379)  # type: ignore[arg-type]
+
+
+async def saving(session: Session, node: Node) -> None:
+    assert_type(await session.save(node), Node)
+    assert_type(await session.save(node, ttl=30), Node)
+    assert_type(await session.save(node, ttl=None), Node)
+    assert_type(await session.save(node, ttl=KEEP), Node)
+    assert_type(await session.append(node), Node)
+    assert_type(await session.append(node, ttl=30), Node)
+    assert_type(await session.refresh(node, ttl=30), Node)
+    assert_type(await session.reload(node), Node)
+    await session.save("node")  # type: ignore[type-var]
+    await session.save(node, ttl=1.5)  # type: ignore[arg-type]
+    await session.append(node, ttl=KEEP)  # type: ignore[arg-type]
+    await session.refresh(node)  # type: ignore[call-arg]
+    gone = session.delete(node)
+    assert_type(await gone, None)
+
+
+async def loading(session: Session) -> None:
+    assert_type(await session.load(Node, "n1"), Node)
+    assert_type(await session.load(Node, name="n1"), Node)
+    assert_type(await session.get(Node, "n1"), Node | None)
+    assert_type(await session.list(Node), list[Node])
+    assert_type(await session.list(Node, name="n1"), list[Node])
+    await session.load("Node", "n1")  # type: ignore[arg-type]
+    await session.load(int, "n1")  # type: ignore[type-var]
+
+
+async def updating(session: Session) -> None:
+    def in_place(node: Node) -> None:
+        node.port += 1
+
+    def another(doc: Doc) -> Doc:
+        return doc.model_copy()
+
+    async def waiting(node: Node) -> None:
+        node.port += 1
+
+    async def waiting_for_another(doc: Doc) -> Doc:
+        return doc.model_copy()
+
+    def of_docs(doc: Doc) -> None: ...
+
+    assert_type(await session.update(Node, "n1", in_place), Node)
+    assert_type(await session.update(Doc, ("n1",), another), Doc)
+    assert_type(await session.update(Node, "n1", waiting), Node)
+    assert_type(await session.update(Doc, "n1", waiting_for_another), Doc)
+    await session.update(Node, "n1", of_docs)  # type: ignore[arg-type]
+
+
+async def locking(session: Session, node: Node) -> None:
+    async with session.lock(node, ttl=10, timeout=1.5) as held:
+        assert_type(held, Held)
+        assert_type(held.token, int)
+        assert_type(held.lost.is_set(), bool)
+    async with session.lock("name") as held:
+        assert_type(held, Held)
+
+
+async def watching(session: Session) -> None:
+    assert_type(session.watch(Node), Feed[Node])
+    async with session.watch(Node, name="n1") as changes:
+        async for change in changes:
+            assert_type(change.path, str)
+            assert_type(change.gap, bool)
+            match change:
+                case Created():
+                    assert_type(change.new, Node)
+                    assert_type(change.initial, bool)
+                case Updated():
+                    assert_type(change.old, Node | None)
+                    assert_type(change.new, Node)
+                case Deleted() | Expired():
+                    assert_type(change.old, Node | None)
+                case Invalid():
+                    assert_type(change.error, DecodeError)
+
+
+def a_change_of_one_model(change: Change[Node]) -> Node | None:
+    return change.new if isinstance(change, Created | Updated) else change.old
+
+
+def models(node: Node, doc: Doc) -> None:
+    assert_type(node.etcd, Place | None)
+    assert_type(Node.key("n1"), str)
+    assert_type(Node.match_key("/nodes/n1"), dict[str, object] | None)
+    if node.etcd is not None:
+        assert_type(node.etcd.path, str)
+        assert_type(node.etcd.version, int)
+        assert_type(node.etcd.ttl, float | None)
+    node.etcd = None  # type: ignore[misc]
+    Node(nam="n1")  # type: ignore[call-arg]
+
+
+def errors(conflict: ConflictError, wrong: DecodeError) -> None:
+    assert_type(wrong.failures, tuple[FieldFailure, ...])
+    if isinstance(conflict.theirs, Node):
+        assert_type(conflict.theirs.port, int)

@@ -1,0 +1,152 @@
+"""The public names. A change here is a change for users: it belongs into the changelog."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from importlib.resources import files
+
+import pytest
+
+import etcdorm
+import etcdorm.errors
+import etcdorm.testing
+import etcdorm.v2
+import etcdorm.v2.errors
+
+NAMES = {
+    "etcdorm": {
+        "KEEP",
+        "AlreadyExistsError",
+        "AsJson",
+        "Change",
+        "ConflictError",
+        "Created",
+        "DecodeError",
+        "Deleted",
+        "EncodeError",
+        "EtcdModel",
+        "EtcdormError",
+        "Expired",
+        "FieldFailure",
+        "Invalid",
+        "LeaseLapsedError",
+        "LockLostError",
+        "LockTimeoutError",
+        "ModelError",
+        "NotFoundError",
+        "PathError",
+        "Place",
+        "RefusedError",
+        "ServerError",
+        "Session",
+        "UnavailableError",
+        "UnconfirmedError",
+        "Updated",
+        "UsageError",
+        "connect",
+    },
+    "etcdorm.v2": {
+        "Client",
+        "EtcdAlreadyExist",
+        "EtcdCompareFailed",
+        "EtcdConnectionFailed",
+        "EtcdDirNotEmpty",
+        "EtcdEventIndexCleared",
+        "EtcdException",
+        "EtcdInsufficientPermissions",
+        "EtcdKeyError",
+        "EtcdKeyNotFound",
+        "EtcdLeaderElectionInProgress",
+        "EtcdNotDir",
+        "EtcdNotFile",
+        "EtcdProtocolError",
+        "EtcdRefused",
+        "EtcdResult",
+        "EtcdRootReadOnly",
+        "EtcdUnavailable",
+        "EtcdUnconfirmed",
+        "EtcdValueError",
+        "EtcdWatchTimedOut",
+        "EtcdWatcherCleared",
+    },
+    "etcdorm.testing": {"EtcdBinary", "EtcdServer", "find_binary"},
+}
+
+METHODS: dict[type, set[str]] = {
+    etcdorm.Session: {
+        "append",
+        "close",
+        "delete",
+        "get",
+        "list",
+        "load",
+        "lock",
+        "refresh",
+        "reload",
+        "save",
+        "update",
+        "watch",
+    },
+    etcdorm.v2.Client: {"close", "delete", "endpoints", "get", "read", "refresh", "set", "write"},
+    etcdorm.testing.EtcdServer: {
+        "binary",
+        "data_dir",
+        "kill",
+        "log_path",
+        "pause",
+        "pid",
+        "restart",
+        "resume",
+        "running",
+        "start",
+        "stop",
+        "url",
+    },
+}
+
+
+@pytest.mark.parametrize("module", NAMES)
+def test_a_module_offers_these_names_and_no_others(module: str) -> None:
+    assert set(importlib.import_module(module).__all__) == NAMES[module]
+
+
+@pytest.mark.parametrize("module", NAMES)
+def test_every_offered_name_is_there(module: str) -> None:
+    found = importlib.import_module(module)
+    assert [name for name in NAMES[module] if not hasattr(found, name)] == []
+
+
+@pytest.mark.parametrize("kind", METHODS, ids=lambda kind: kind.__name__)
+def test_a_class_offers_these_methods_and_no_others(kind: type) -> None:
+    assert {name for name in vars(kind) if not name.startswith("_")} == METHODS[kind]
+
+
+def test_a_model_has_these_names_of_its_own_and_no_others() -> None:
+    assert {name for name in vars(etcdorm.EtcdModel) if not name.startswith(("_", "model_"))} == {
+        "etcd",
+        "key",
+        "match_key",
+    }
+
+
+@pytest.mark.parametrize(
+    ("module", "home"), [(etcdorm, etcdorm.errors), (etcdorm.v2, etcdorm.v2.errors)], ids=["etcdorm", "etcdorm.v2"]
+)
+def test_every_error_is_public(module: object, home: object) -> None:
+    errors = {
+        name
+        for name, value in vars(home).items()
+        if inspect.isclass(value) and issubclass(value, Exception) and value.__module__ == getattr(home, "__name__", "")
+    }
+    assert errors - set(getattr(module, "__all__", ())) == set()
+
+
+@pytest.mark.parametrize("module", [etcdorm, etcdorm.v2], ids=["etcdorm", "etcdorm.v2"])
+def test_every_error_is_an_etcdorm_error(module: object) -> None:
+    errors = [value for value in vars(module).values() if inspect.isclass(value) and issubclass(value, Exception)]
+    assert [error for error in errors if not issubclass(error, etcdorm.EtcdormError)] == []
+
+
+def test_the_package_tells_type_checkers_that_it_is_typed() -> None:
+    assert files(etcdorm).joinpath("py.typed").is_file()
