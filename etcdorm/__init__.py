@@ -20,8 +20,10 @@ from etcdorm.errors import (
     UnconfirmedError,
     UsageError,
 )
+from etcdorm.feed import Feed
 from etcdorm.mapping import AsJson, EtcdModel, Place
 from etcdorm.mapping.change import Change, Created, Deleted, Expired, Invalid, Updated
+from etcdorm.recipes import Held
 from etcdorm.session import Session
 from etcdorm.store import KEEP
 
@@ -38,7 +40,9 @@ __all__ = [
     "EtcdModel",
     "EtcdormError",
     "Expired",
+    "Feed",
     "FieldFailure",
+    "Held",
     "Invalid",
     "LeaseLapsedError",
     "LockLostError",

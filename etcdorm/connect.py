@@ -26,6 +26,10 @@ async def connect(endpoints: str | Sequence[str], *, timeout: float = 10.0) -> A
     """
     if isinstance(endpoints, str) and endpoints.startswith(EMBEDDED):
         directory = endpoints.removeprefix(EMBEDDED)
+        if directory.startswith("//"):
+            raise UsageError(
+                f"{endpoints!r}: what follows {EMBEDDED!r} is a directory, as in 'embedded:./data', no URL"
+            )
         async with EtcdServer(data_dir=directory or None) as server, _session(server.url, timeout) as session:
             yield session
     else:

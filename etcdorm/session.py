@@ -44,6 +44,11 @@ class Session:
         self._store = store
         self._timeout = timeout
 
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        """The URLs of the cluster; with ``"embedded:"``, of the etcd that was started."""
+        return self._store.endpoints
+
     async def save(self, model: M, *, ttl: Ttl = KEEP) -> M:
         """Write a new object, or what has changed in one that was loaded or saved before: all of it, or nothing.
 
@@ -52,8 +57,8 @@ class Session:
         Resend: a lost answer is settled by reading; the save happens once or not at all.
         Cancel: it may have happened, whole.
         Raises: AlreadyExistsError for a new object where a record is; ConflictError when another save came between;
-            NotFoundError when the record was deleted; LeaseLapsedError when its TTL ran out (saving again makes it
-            anew); EncodeError; UnconfirmedError; UnavailableError.
+            NotFoundError when the record was deleted, LeaseLapsedError when its TTL ran out (the object is a new one
+            then, and saving it again makes the record anew); EncodeError; UnconfirmedError; UnavailableError.
         """
         schema = schema_of(type(model))
         path = schema.path(model)
@@ -67,10 +72,6 @@ class Session:
             try:
                 record = await self._store.commit(place.record, changed, ttl=ttl)
             except StaleRecord as stale:
-                if stale.current is None and place.record.ttl is not None:
-                    # Its remains, which would have told, may be cleared away already; and a document leaves none.
-                    set_place(model, None)
-                    raise _lapsed(model, path) from None
                 raise _refused(schema, model, place.record, stale.current, "saved") from None
             except LeaseLapsedError:
                 set_place(model, None)
@@ -149,6 +150,11 @@ class Session:
             changed = change(loaded)
             if inspect.isawaitable(changed):
                 changed = await changed
+            if changed is not None and not isinstance(changed, model):
+                raise UsageError(
+                    f"change returned a {type(changed).__name__}; it must return None, having changed the object, or a "
+                    f"{model.__name__} to save; nothing was written"
+                )
             try:
                 return await self.save(loaded if changed is None else changed)
             except ConflictError:
@@ -272,8 +278,16 @@ def _changed(schema: Schema[M], model: M, base: Record) -> dict[str, str | None]
 
 def _refused(schema: Schema[M], model: M, base: Record, current: Record | None, done: str) -> Exception:
     if current is None:
+        set_place(model, None)
+        name = type(model).__name__
+        anew = f"this {name} is a new object now, and saving it makes the record anew"
+        if base.ttl is not None:
+            # Its remains, which would have told, may be cleared away already; and a document leaves none.
+            return LeaseLapsedError(
+                f"{base.path}: the record had a TTL and does not exist any more, so nothing was {done}; {anew}"
+            )
         return NotFoundError(
-            f"{base.path}: the record was deleted after this {type(model).__name__} was loaded, so nothing was {done}"
+            f"{base.path}: the record was deleted after this {name} was loaded, so nothing was {done}; {anew}"
         )
     theirs = {name for name in {*base.fields, *current.fields} if base.fields.get(name) != current.fields.get(name)}
     what = f"another save changed {', '.join(sorted(filter(None, theirs)))}" if any(theirs) else "another save came"
@@ -291,13 +305,6 @@ def _try_decode(schema: Schema[M], record: Record) -> M | None:
         return to_model(schema, record)
     except DecodeError:
         return None
-
-
-def _lapsed(model: EtcdModel, path: Path) -> LeaseLapsedError:
-    return LeaseLapsedError(
-        f"{path}: the record had a TTL and does not exist any more, so nothing was saved; "
-        f"save this {type(model).__name__} again to make it anew, with ttl="
-    )
 
 
 def _not_found(model: type[EtcdModel], path: Path) -> NotFoundError:

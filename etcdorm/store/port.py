@@ -18,6 +18,11 @@ class Store(Protocol):
     half of itself to be seen.
     """
 
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        """The URLs that the store talks to."""
+        ...
+
     async def read(self, path: Path, *, fresh: bool = False) -> Record | None:
         """One record, or None when there is none.
 

@@ -29,6 +29,9 @@ from etcdorm.v2.protocol.steps import (
     T,
 )
 
+_SHORT = 0.05
+"""Seconds that are not worth another try."""
+
 _AT_ONCE = 32
 """How many requests of one step are under way at the same time."""
 
@@ -75,9 +78,19 @@ async def _perform_all(client: Client, batch: Sequence[Request], deadline: float
 
 
 async def _perform(client: Client, request: Request, deadline: float) -> Outcome:
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise EtcdUnavailable("the call's time was up before all of it was done")
+    while True:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise EtcdUnavailable("the call's time was up before all of it was done")
+        try:
+            return await _try(client, request, left)
+        except EtcdUnavailable:
+            # Never sent, after a share of the time; the rest is for trying on.
+            if deadline - time.monotonic() < _SHORT:
+                raise
+
+
+async def _try(client: Client, request: Request, left: float) -> Outcome:
     # Never all of the time for one write: if its answer is lost, there must be time to look what became of it.
     share = max(left / 2, min(left, 1.0))
     try:

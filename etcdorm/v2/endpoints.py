@@ -20,7 +20,9 @@ def check_endpoint(url: str) -> str:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        raise UsageError("an endpoint's URL can't be read; it should look like http://127.0.0.1:2379") from None
+        raise UsageError(
+            "an endpoint's URL can't be read; it should look like http://127.0.0.1:2379, and several are a list of such"
+        ) from None
     if parts.username is not None or parts.password is not None:
         raise UsageError(
             f"the endpoint {parts.scheme}://…@{parts.hostname}:{port} carries a user name or password in its URL, "

@@ -37,6 +37,10 @@ class V2Store:
         self._timeout = timeout
         self._janitor = Janitor(client, timeout=timeout)
 
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        return self._client.endpoints
+
     async def read(self, path: Path, *, fresh: bool = False) -> Record | None:
         return self._seen(await snapshot_of(self._client, path, quorum=fresh, timeout=self._timeout))
 
@@ -60,7 +64,7 @@ class V2Store:
         self, base: Record, changes: Mapping[str, str | None], *, ttl: Ttl = KEEP, fence: int | None = None
     ) -> Record:
         snapshot = _snapshot(base)
-        if isinstance(ttl, int):
+        if ttl is not KEEP:
             _check_ttl(ttl)
         if snapshot.is_document:
             text = changes.get("", base.fields[""])

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import aiohttp
 from yarl import URL
 
+from etcdorm.errors import UsageError
+
 _FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
@@ -55,7 +57,7 @@ class Transport:
 
         Units: ``timeout`` in seconds for all of it; None waits for ever (for watches).
         Cancel: the request may have been seen; its connection is dropped.
-        Raises: NotSent, AnswerLost, WaitedInVain.
+        Raises: NotSent, AnswerLost, WaitedInVain; UsageError when the transport is closed.
         """
         session = self._open()
         # Shorter than the whole: a connection that does not come about in time is then known for one, not for a
@@ -96,7 +98,7 @@ class Transport:
 
     def _open(self) -> aiohttp.ClientSession:
         if self._closed:
-            raise NotSent("the client is closed")
+            raise UsageError("the client is closed; nothing was sent")
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 # No limit: a watch holds its connection for long, and must not keep a write waiting for a free one.
@@ -127,4 +129,8 @@ async def _never_again(request: aiohttp.ClientRequest, handler: aiohttp.ClientHa
 
 
 def _words(error: BaseException) -> str:
+    if isinstance(error, aiohttp.ClientConnectorError) and not error.strerror:
+        # A TLS handshake that failed has no system's words; without them aiohttp says "[None]".
+        cause = error.os_error
+        return f"no connection to {error.host}:{error.port}: {str(cause) or type(cause).__name__}"
     return str(error) or type(error).__name__
