@@ -64,8 +64,7 @@ class Path:
         check_text(text, "the path")
         if not text.startswith("/"):
             raise PathError(f"the path {text!r} must start with '/'")
-        bare = text[1:].removesuffix("/")
-        path = cls(tuple(bare.split("/"))) if bare else cls()
+        path = cls() if text == "/" else cls(tuple(text[1:].removesuffix("/").split("/")))
         for segment in path.segments:
             if segment in ("", ".", ".."):
                 raise PathError(f"the path {text!r} has a segment {segment!r}, which etcd does not take")

@@ -112,11 +112,12 @@ class Lock:
             left = self._deadline - margin - now
             if left <= 0:
                 break
-            # Never all that is left: making the record may have taken long, and a refresh needs time too.
+            # Never all that is left, neither for waiting (making the record may have taken long) nor for one try: a
+            # connection that has gone silent must leave time for another.
             await asyncio.sleep(min(pause, left / 2))
             sent = time.monotonic()
             try:
-                async with asyncio.timeout(max(0.0, self._deadline - margin - sent)):
+                async with asyncio.timeout(max(0.0, self._deadline - margin - sent) / 2):
                     self._record = await self._store.touch(self._record, ttl=self._ttl)
             except RefusedError as error:
                 _log.warning("the lock %s is lost: %s", self._path, error)

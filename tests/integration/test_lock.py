@@ -8,8 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
-from etcdorm import LockTimeoutError, PathError, Session, UsageError, connect
-from etcdorm.recipes import Held
+from etcdorm import Held, LockTimeoutError, PathError, Session, UsageError, connect
 from etcdorm.testing import EtcdServer
 from etcdorm.v2 import Client
 from tests.support.models import Doc, Node
@@ -83,18 +82,6 @@ async def test_of_twenty_tasks_one_at_a_time_holds_a_lock(session: Session, othe
 
     await asyncio.gather(*(work((session, other)[task % 2]) for task in range(20)))
     assert most == 1
-
-
-async def test_a_counter_without_any_guard_of_its_own_counts_under_a_lock(session: Session, client: Client) -> None:
-    await client.write("/counter", 0)
-
-    async def increment() -> None:
-        async with session.lock("counter", ttl=60):
-            value = int((await client.read("/counter")).value or 0)
-            await client.write("/counter", value + 1)
-
-    await asyncio.gather(*(increment() for _ in range(10)))
-    assert (await client.read("/counter")).value == "10"
 
 
 async def test_every_holder_has_a_greater_token_than_the_one_before(session: Session, other: Session) -> None:

@@ -13,7 +13,7 @@ from etcdorm import ConflictError, LockLostError, Session, connect
 from etcdorm.testing import EtcdServer
 from etcdorm.v2 import Client
 from tests.support.models import Dc, Node
-from tests.support.proxy import Proxy, Seen
+from tests.support.proxy import Fate, Proxy, Seen
 from tests.support.raw import DEADLINE, leaves
 
 HOLDING = Path(__file__).parents[1] / "support" / "holding.py"
@@ -97,6 +97,31 @@ async def test_a_lock_that_took_long_to_make_is_not_taken_for_lost(etcd: EtcdSer
         Proxy(etcd.url, delay=delay) as proxy,
         connect(proxy.url) as session,
         session.lock("job", ttl=1) as held,
+    ):
+        waits = [asyncio.create_task(event.wait()) for event in (refreshed, held.lost)]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED, timeout=DEADLINE)
+        for wait in waits:
+            wait.cancel()
+        assert not held.lost.is_set()
+
+
+async def test_a_connection_that_goes_silent_does_not_cost_the_lock(etcd: EtcdServer) -> None:
+    refreshes: list[Seen] = []
+    refreshed = asyncio.Event()
+
+    def judge(seen: Seen) -> Fate:
+        if b"refresh=true" not in seen.body:
+            return Fate.PASS
+        refreshes.append(seen)
+        if len(refreshes) == 1:
+            return Fate.HANG
+        refreshed.set()
+        return Fate.PASS
+
+    async with (
+        Proxy(etcd.url, judge=judge) as proxy,
+        connect(proxy.url) as session,
+        session.lock("job", ttl=2) as held,
     ):
         waits = [asyncio.create_task(event.wait()) for event in (refreshed, held.lost)]
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED, timeout=DEADLINE)

@@ -177,6 +177,18 @@ async def test_a_save_after_the_record_was_deleted_says_so(
         await session.save(mine)
 
 
+async def test_an_object_whose_record_was_deleted_is_a_new_one_once_that_is_said(
+    session: Session, other: Session, kind: type[Service]
+) -> None:
+    mine = await session.save(kind(name="n1"))
+    await other.delete(await other.load(kind, "n1"))
+    mine.port = 1
+    with pytest.raises(NotFoundError):
+        await session.save(mine)
+    await session.save(mine)
+    assert (await session.load(kind, "n1")).port == 1
+
+
 async def test_a_save_after_the_record_was_made_anew_is_a_conflict(
     session: Session, other: Session, kind: type[Service]
 ) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from etcdorm import EtcdormError, Session, UnavailableError, connect
+from etcdorm import ConflictError, EtcdormError, Session, UnavailableError, UnconfirmedError, UsageError, connect
 from etcdorm.testing import EtcdServer
 from tests.support.models import Node, Service
 from tests.support.proxy import Fate, Proxy, Seen, cut
@@ -158,3 +158,47 @@ async def test_a_session_may_be_closed_twice(etcd: EtcdServer) -> None:
     async with connect(etcd.url) as session:
         await session.get(Node, "n1")
         await session.close()
+
+
+async def test_a_closed_session_says_so_at_once(etcd: EtcdServer) -> None:
+    async with connect(etcd.url) as session:
+        node = await session.save(Node(name="n1"))
+    node.port = 1
+    with pytest.raises(UsageError, match="closed"):
+        await session.save(node)
+
+
+async def unconfirmed(etcd: EtcdServer, fate: Fate) -> Node:
+    """A model whose save, of port 1, ended without anybody knowing whether it has happened."""
+
+    def judge(seen: Seen) -> Fate:
+        return Fate.CUT_BEFORE if seen.method == "GET" else fate
+
+    async with Proxy(etcd.url) as proxy, connect(proxy.url, timeout=0.3) as session:
+        node = await session.save(Node(name="n1", port=0))
+        proxy.judge = judge
+        node.port = 1
+        with pytest.raises(UnconfirmedError, match="load the record before saving again"):
+            await session.save(node)
+    return node
+
+
+async def test_a_save_that_happened_unconfirmed_conflicts_with_the_next_try(etcd: EtcdServer, session: Session) -> None:
+    node = await unconfirmed(etcd, Fate.CUT_AFTER)
+    with pytest.raises(ConflictError) as caught:
+        await session.save(node)
+    assert caught.value.theirs == node
+
+
+async def test_an_unconfirmed_save_that_never_happened_can_be_tried_again(etcd: EtcdServer, session: Session) -> None:
+    node = await unconfirmed(etcd, Fate.CUT_BEFORE)
+    await session.save(node)
+    assert (await session.load(Node, "n1")).port == 1
+
+
+async def test_after_an_unconfirmed_save_a_reload_tells_what_has_happened(etcd: EtcdServer, session: Session) -> None:
+    node = await unconfirmed(etcd, Fate.CUT_AFTER)
+    await session.reload(node)
+    node.port += 1
+    await session.save(node)
+    assert (await session.load(Node, "n1")).port == 2

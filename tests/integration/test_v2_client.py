@@ -84,7 +84,7 @@ async def test_a_result_has_the_indexes_of_the_store(client: Client) -> None:
 
 
 async def test_a_write_with_a_ttl_expires(client: Client) -> None:
-    result = await client.write("/key", "a", ttl=1)
+    result = await client.write("/key", "a", ttl=0)
     await until_gone(client, "/key", since=result.modifiedIndex)
 
 

@@ -147,12 +147,3 @@ async def test_a_history_that_others_fill_while_a_poll_waits_is_no_gap(
         await flush_history(client)
         node = await session.save(Node(name="n1"))
         assert await waiting == Created("/nodes/n1", node)
-
-
-async def test_a_watch_that_began_before_there_was_anything_sees_a_gap_too(
-    session: Session, other: Session, client: Client
-) -> None:
-    async with session.watch(Node) as changes:
-        node = await other.save(Node(name="n1"))
-        await flush_history(client)
-        assert await soon(changes) == Created("/nodes/n1", node, gap=True)

@@ -13,15 +13,15 @@ from etcdorm import (
     Deleted,
     EtcdModel,
     Expired,
+    Feed,
     FieldFailure,
+    Held,
     Invalid,
     Place,
     Session,
     Updated,
     connect,
 )
-from etcdorm.feed import Feed
-from etcdorm.recipes import Held
 
 
 class Node(EtcdModel, path="/nodes/{name}"):
@@ -36,6 +36,7 @@ class Doc(EtcdModel, path="/docs/{name}", layout="document", frozen=True):
 async def connecting() -> None:
     async with connect("http://127.0.0.1:2379") as session:
         assert_type(session, Session)
+        assert_type(session.endpoints, tuple[str, ...])
     async with connect(["http://127.0.0.1:2379", "http://127.0.0.1:2380"], timeout=1.5) as session:
         assert_type(session, Session)
     connect(2379)  # type: ignore[arg-type]

@@ -90,7 +90,7 @@ def test_a_slash_at_the_end_is_dropped() -> None:
     assert Path.parse("/") == Path()
 
 
-@pytest.mark.parametrize("text", ["", "a", "/a//b", "/a/./b", "/a/../b", "/\ud800"])
+@pytest.mark.parametrize("text", ["", "a", "//", "/a//b", "/a/./b", "/a/../b", "/\ud800"])
 def test_a_text_that_is_no_path_is_refused(text: str) -> None:
     with pytest.raises(PathError):
         Path.parse(text)
