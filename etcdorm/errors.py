@@ -124,7 +124,7 @@ class LockLostError(EtcdormError):
 
 
 class LockTimeoutError(EtcdormError, TimeoutError):
-    """A lock was not free in the time that its caller would wait; nothing of the wait is left behind."""
+    """A lock could not be had in the time that its caller would wait; nobody waits for this caller any more."""
 
 
 class ServerError(EtcdormError):

@@ -92,7 +92,7 @@ class Session:
     async def get(self, model: type[M], /, *key: object, **fields: object) -> M | None:
         """As ``load``, but None when there is no such record."""
         schema = schema_of(model)
-        return to_model(schema, await self._store.read(schema.path_from(key, fields)))
+        return to_model(schema, await self._store.read(schema.path_from(key, fields), owns=schema.owns))
 
     async def list(self, model: type[M], /, **fields: object) -> list[M]:
         """All models of a class, sorted by path, of one moment, in one request; key fields narrow it.
@@ -100,7 +100,7 @@ class Session:
         Raises: DecodeError for the first record that does not fit.
         """
         schema = schema_of(model)
-        records = await self._store.scan(schema.collection(fields))
+        records = await self._store.scan(schema.collection(fields), owns=schema.owns)
         found = (to_model(schema, record) for record in records)
         return [each for each in found if each is not None]
 
@@ -111,7 +111,7 @@ class Session:
         """
         schema = schema_of(type(model))
         path = schema.path(model)
-        fresh = to_model(schema, await self._store.read(path))
+        fresh = to_model(schema, await self._store.read(path, owns=schema.owns))
         if fresh is None:
             raise _not_found(type(model), path)
         _assign(model, fresh)
@@ -144,7 +144,7 @@ class Session:
         deadline = time.monotonic() + self._timeout
         tries = 0
         while True:
-            loaded = to_model(schema, await self._store.read(path, fresh=tries > 0))
+            loaded = to_model(schema, await self._store.read(path, fresh=tries > 0, owns=schema.owns))
             if loaded is None:
                 raise _not_found(model, path)
             changed = change(loaded)

@@ -60,9 +60,7 @@ class Lock:
         except BaseException as error:
             await _to_end(self._withdraw())
             if limit.expired() and isinstance(error, TimeoutError):
-                raise LockTimeoutError(
-                    f"the lock {self._path} was not free within {self._timeout} s; somebody else holds it"
-                ) from None
+                raise LockTimeoutError(f"the lock {self._path} could not be had within {self._timeout} s") from None
             raise
         self._record = record
         self._held = Held(int(record.version))
@@ -110,7 +108,7 @@ class Lock:
         while True:
             now = time.monotonic()
             left = self._deadline - margin - now
-            if left <= 0:
+            if left < self._ttl * 0.01:
                 break
             # Never all that is left, neither for waiting (making the record may have taken long) nor for one try: a
             # connection that has gone silent must leave time for another.

@@ -23,16 +23,18 @@ class Store(Protocol):
         """The URLs that the store talks to."""
         ...
 
-    async def read(self, path: Path, *, fresh: bool = False) -> Record | None:
+    async def read(self, path: Path, *, fresh: bool = False, owns: Owns | None = None) -> Record | None:
         """One record, or None when there is none.
+
+        ``owns`` lets the store clear away what it owns of a record whose TTL has run out, in its own time.
 
         ``fresh`` asks the majority of the cluster instead of the nearest member; without it the answer may be a
         little old, but never older than one that this store gave before.
         """
         ...
 
-    async def scan(self, collection: Collection) -> list[Record]:
-        """All records of a collection, of one moment, sorted by path, in one request."""
+    async def scan(self, collection: Collection, *, owns: Owns | None = None) -> list[Record]:
+        """All records of a collection, of one moment, sorted by path, in one request; ``owns`` as in ``read``."""
         ...
 
     async def create(self, path: Path, fields: Mapping[str, str], *, owns: Owns, ttl: int | None = None) -> Record:

@@ -238,7 +238,7 @@ class Client:
         left = max(0.0, deadline - time.monotonic())
         if request.writes or request.waits:
             return left
-        return left if len(self._endpoints.urls) == 1 else max(left / 2, min(left, 1.0))
+        return left if len(self._endpoints.urls) == 1 else left / 2
 
     def _understand(self, request: Request, answer: Answer, words: str) -> EtcdResult:
         try:
@@ -272,6 +272,8 @@ def _url(host: str | tuple[str, int], port: int, protocol: str) -> str:
         host, port = host
     if "://" in host:
         return host
+    if "@" in host:
+        raise UsageError("a host can't carry a user name or password, where it would end in logs")
     if ":" in host and not host.startswith("["):
         if host.count(":") == 1:
             raise UsageError(f"the host {host!r} names a port; give a URL (http://{host}), or host and port apart")

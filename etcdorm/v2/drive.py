@@ -6,10 +6,17 @@ import asyncio
 import time
 from collections.abc import Sequence
 
-from etcdorm.errors import UnavailableError
+from etcdorm.errors import EtcdormError
 from etcdorm.path import Path
 from etcdorm.v2.client import Client
-from etcdorm.v2.errors import EtcdKeyNotFound, EtcdNotDir, EtcdRefused, EtcdUnavailable, EtcdUnconfirmed
+from etcdorm.v2.errors import (
+    EtcdKeyNotFound,
+    EtcdNotDir,
+    EtcdProtocolError,
+    EtcdRefused,
+    EtcdUnavailable,
+    EtcdUnconfirmed,
+)
 from etcdorm.v2.protocol.snapshot import Snapshot
 from etcdorm.v2.protocol.steps import (
     Done,
@@ -49,7 +56,7 @@ async def drive(client: Client, steps: Steps[T], *, timeout: float) -> T:
         while True:
             try:
                 outcomes = await _perform_all(client, batch, deadline)
-            except UnavailableError as error:
+            except EtcdormError as error:
                 batch = steps.throw(error)
             else:
                 batch = steps.send(outcomes)
@@ -69,7 +76,7 @@ async def _perform_all(client: Client, batch: Sequence[Request], deadline: float
         async with gate:
             try:
                 return await _perform(client, request, deadline)
-            except UnavailableError as error:
+            except EtcdormError as error:
                 return Lost(error)  # one of several: the next look tells which of them are done
 
     async with asyncio.TaskGroup() as group:
@@ -81,7 +88,8 @@ async def _perform(client: Client, request: Request, deadline: float) -> Outcome
     while True:
         left = deadline - time.monotonic()
         if left <= 0:
-            raise EtcdUnavailable("the call's time was up before all of it was done")
+            where = "" if isinstance(request, Pause) else f"{request.path}: "
+            raise EtcdUnavailable(f"{where}the call's time was up before all of it was done")
         try:
             return await _try(client, request, left)
         except EtcdUnavailable:
@@ -112,7 +120,7 @@ async def _try(client: Client, request: Request, left: float) -> Outcome:
                 result = await client.delete(str(path), dir=True, timeout=share)
     except EtcdUnconfirmed as error:
         return Lost(error)
-    except EtcdRefused as error:
+    except (EtcdRefused, EtcdProtocolError) as error:
         return Refused(error.code, error)
     return Done(result.modifiedIndex)
 

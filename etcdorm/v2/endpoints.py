@@ -66,6 +66,7 @@ class Endpoints:
     def failed(self, url: str, now: float) -> None:
         """Put an endpoint aside for a pause that grows with each failure in a row."""
         self._failures[url] += 1
-        self._ready_at[url] = now + min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** (self._failures[url] - 1))
+        doubled = min(self._failures[url] - 1, 10)  # by then the pause has its full length
+        self._ready_at[url] = now + min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0**doubled)
         self._order.remove(url)
         self._order.append(url)

@@ -8,7 +8,7 @@ import secrets
 
 from etcdorm.errors import EtcdormError
 from etcdorm.path import Path
-from etcdorm.store.types import StaleRecord
+from etcdorm.store.types import Owns, StaleRecord
 from etcdorm.v2.client import Client
 from etcdorm.v2.drive import drive, snapshot_of
 from etcdorm.v2.protocol import remove
@@ -19,22 +19,22 @@ _log = logging.getLogger("etcdorm.store")
 class Janitor:
     """One task, started at the first remains that are met, that clears them one after the other.
 
-    The remains of a lapsed record are all keys in its directory but those of other records: it is a registration
-    that has ended, as when etcd lets a whole directory expire. Any number of janitors may be at the same remains.
+    Only what the model of the session owns is cleared: other keys in that directory may be other records. Any number
+    of janitors may be at the same remains.
     """
 
     def __init__(self, client: Client, *, timeout: float) -> None:
         self._client = client
         self._timeout = timeout
-        self._waiting: dict[Path, None] = {}
+        self._waiting: dict[Path, Owns] = {}
         self._task: asyncio.Task[None] | None = None
         self._closed = False
 
-    def clear(self, path: Path) -> None:
+    def clear(self, path: Path, owns: Owns) -> None:
         """Note a record to clear, and return at once."""
         if self._closed:
             return
-        self._waiting[path] = None
+        self._waiting[path] = owns
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._work(), name="etcdorm janitor")
 
@@ -47,16 +47,12 @@ class Janitor:
 
     async def _work(self) -> None:
         while self._waiting:
-            path = next(iter(self._waiting))
+            path, owns = next(iter(self._waiting.items()))
             try:
                 snapshot = await snapshot_of(self._client, path, timeout=self._timeout)
                 if snapshot.lapsed:
-                    steps = remove.remove(snapshot, id=secrets.token_urlsafe(12), owns=_everything)
+                    steps = remove.remove(snapshot, id=secrets.token_urlsafe(12), owns=owns)
                     await drive(self._client, steps, timeout=self._timeout)
             except (EtcdormError, StaleRecord) as error:
                 _log.debug("%s: what is left of it could not be cleared: %s", path, error)
             del self._waiting[path]
-
-
-def _everything(name: str) -> bool:
-    return True

@@ -16,8 +16,9 @@ from etcdorm.path import Path, check_text
 Value = str | int | float | bool
 Method = Literal["GET", "PUT", "POST", "DELETE"]
 
-_LONGEST_TTL = 7_000_000_000  # seconds; above about 7.4e9 etcd silently sets no TTL
+LONGEST_TTL = 7_000_000_000  # seconds; above about 7.4e9 etcd silently sets no TTL
 _LONGEST_IN_URL = 1024  # bytes; etcd drops a fresh connection whose request line is longer than 4096
+LONGEST_KEY = 2800  # bytes as it stands in the URL, where a prefix and a condition have to go as well
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,22 @@ class Request:
 
 def key_path(key: str) -> Path:
     """A key as users write it; the slash at its beginning may be missing, as in python-aio-etcd."""
-    return Path.parse(key if key.startswith("/") else f"/{key}")
+    path = Path.parse(key if key.startswith("/") else f"/{key}")
+    check_length(path)
+    return path
+
+
+def check_length(path: Path) -> None:
+    """Refuse a key that does not fit into a request line.
+
+    Raises: UsageError.
+    """
+    length = len(path.quoted)
+    if length > LONGEST_KEY:
+        raise UsageError(
+            f"the key {str(path)[:60]}... takes {length} bytes in a URL, and etcd drops requests with so long a line; "
+            f"{LONGEST_KEY} is the most"
+        )
 
 
 def text_of(value: Value) -> str:
@@ -164,6 +180,6 @@ def _index(name: str, index: int) -> int:
 
 
 def _ttl(ttl: int) -> int:
-    if isinstance(ttl, bool) or not isinstance(ttl, int) or not 0 <= ttl <= _LONGEST_TTL:
-        raise UsageError(f"ttl must be whole seconds from 0 to {_LONGEST_TTL}, not {ttl!r}")
+    if isinstance(ttl, bool) or not isinstance(ttl, int) or not 0 <= ttl <= LONGEST_TTL:
+        raise UsageError(f"ttl must be whole seconds from 0 to {LONGEST_TTL}, not {ttl!r}")
     return ttl

@@ -35,7 +35,7 @@ def after_failure(
     """
     if writes and isinstance(failure, AnswerLost):
         return GiveUp(unconfirmed=True)
-    rounds = (tries - 1) // (others + 1)
+    rounds = min((tries - 1) // (others + 1), 10)  # by then the pause has its full length
     pause = 0.0 if tries % (others + 1) else min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0**rounds)
     if deadline is not None and now + pause >= deadline:
         return GiveUp(unconfirmed=False)

@@ -20,6 +20,7 @@ from etcdorm.v2.protocol.apply import Saved, lapsed
 from etcdorm.v2.protocol.commit import LEASE
 from etcdorm.v2.protocol.snapshot import Key, Snapshot
 from etcdorm.v2.protocol.steps import MISMATCH, MISSING, Done, Refresh, Refused, Steps, T, one
+from etcdorm.v2.request import LONGEST_TTL, check_length
 from etcdorm.v2.result import Node
 from etcdorm.v2.watch import Watch
 
@@ -41,21 +42,21 @@ class V2Store:
     def endpoints(self) -> tuple[str, ...]:
         return self._client.endpoints
 
-    async def read(self, path: Path, *, fresh: bool = False) -> Record | None:
-        return self._seen(await snapshot_of(self._client, path, quorum=fresh, timeout=self._timeout))
+    async def read(self, path: Path, *, fresh: bool = False, owns: Owns | None = None) -> Record | None:
+        return self._seen(await snapshot_of(self._client, path, quorum=fresh, timeout=self._timeout), owns)
 
-    async def scan(self, collection: Collection) -> list[Record]:
+    async def scan(self, collection: Collection, *, owns: Owns | None = None) -> list[Record]:
         try:
             result = await self._client.read(str(collection.prefix), recursive=True, timeout=self._timeout)
         except (EtcdKeyNotFound, EtcdNotDir):
             return []
-        records = (self._seen(snapshot) for snapshot in _split(collection, result.node))
+        records = (self._seen(snapshot, owns) for snapshot in _split(collection, result.node))
         return sorted((record for record in records if record is not None), key=lambda record: record.path.segments)
 
     async def create(self, path: Path, fields: Mapping[str, str], *, owns: Owns, ttl: int | None = None) -> Record:
         _check_ttl(ttl)
         if "" in fields:
-            snapshot = await self._drive(document.create(path, fields[""], id=_new_id(), ttl=ttl))
+            snapshot = await self._drive(document.create(path, fields[""], id=_new_id(), owns=owns, ttl=ttl))
             return _record(snapshot)
         _check_shape(path, fields)
         return self._saved(await self._drive(save.create(path, fields, id=_new_id(), owns=owns, ttl=ttl)), ttl)
@@ -108,9 +109,9 @@ class V2Store:
     async def _drive(self, steps: Steps[T]) -> T:
         return await drive(self._client, steps, timeout=self._timeout)
 
-    def _seen(self, snapshot: Snapshot) -> Record | None:
-        if snapshot.lapsed:
-            self._janitor.clear(snapshot.path)
+    def _seen(self, snapshot: Snapshot, owns: Owns | None) -> Record | None:
+        if snapshot.lapsed and owns is not None:
+            self._janitor.clear(snapshot.path, owns)
         return snapshot.record()
 
     def _saved(self, saved: Saved, ttl: Ttl) -> Record:
@@ -163,14 +164,15 @@ def _record(snapshot: Snapshot) -> Record:
 
 
 def _check_ttl(ttl: int | None) -> None:
-    if ttl is not None and (isinstance(ttl, bool) or not isinstance(ttl, int) or ttl < 1):
-        raise UsageError(f"ttl must be whole seconds from 1 on, not {ttl!r}")
+    if ttl is not None and (isinstance(ttl, bool) or not isinstance(ttl, int) or not 1 <= ttl <= LONGEST_TTL):
+        raise UsageError(f"ttl must be whole seconds from 1 to {LONGEST_TTL}, not {ttl!r}")
 
 
 def _check_shape(path: Path, names: Iterable[str]) -> None:
-    """Refuse a record in which one name is both a key and a directory; etcd would refuse half of it."""
+    """Refuse a record of which etcd would take only a part: a name that is both a key and a directory, or too long."""
     names = set(names)
     for name in names:
+        check_length(path / name)
         parts = name.split("/")
         for length in range(1, len(parts)):
             if (above := "/".join(parts[:length])) in names:

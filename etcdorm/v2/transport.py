@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from io import BytesIO
 
 import aiohttp
 from yarl import URL
 
 from etcdorm.errors import UsageError
 
+_LARGE = 1 << 19  # bytes
 _FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
@@ -50,6 +52,7 @@ class Transport:
     def __init__(self, *, connect_timeout: float) -> None:
         self._connect_timeout = connect_timeout
         self._session: aiohttp.ClientSession | None = None
+        self._limits: set[asyncio.Timeout] = set()
         self._closed = False
 
     async def send(self, method: str, url: str, form: bytes | None, *, timeout: float | None) -> Answer:
@@ -66,30 +69,35 @@ class Transport:
         limits = aiohttp.ClientTimeout(total=None, connect=connect)
         index: int | None = None
         try:
-            async with (
-                asyncio.timeout(timeout),
-                session.request(
-                    method,
-                    URL(url, encoded=True),
-                    data=form,
-                    headers=_FORM if form is not None else None,
-                    timeout=limits,
-                    allow_redirects=False,
-                ) as response,
-            ):
-                headers = response.headers
-                index = int(headers.get("X-Etcd-Index", 0))
-                body = await response.read()
-                return Answer(
-                    response.status,
-                    index,
-                    int(headers.get("X-Raft-Index", 0)),
-                    headers.get("X-Etcd-Cluster-Id", ""),
-                    body,
-                )
+            async with asyncio.timeout(timeout) as limit:
+                self._limits.add(limit)
+                try:
+                    async with session.request(
+                        method,
+                        URL(url, encoded=True),
+                        # aiohttp warns of large bytes, which it would send in one piece.
+                        data=BytesIO(form) if form is not None and len(form) > _LARGE else form,
+                        headers=_FORM if form is not None else None,
+                        timeout=limits,
+                        allow_redirects=False,
+                    ) as response:
+                        headers = response.headers
+                        index = int(headers.get("X-Etcd-Index", 0))
+                        body = await response.read()
+                        return Answer(
+                            response.status,
+                            index,
+                            int(headers.get("X-Raft-Index", 0)),
+                            headers.get("X-Etcd-Cluster-Id", ""),
+                            body,
+                        )
+                finally:
+                    self._limits.discard(limit)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise NotSent(_words(error)) from error
         except TimeoutError as error:
+            if self._closed:
+                raise AnswerLost("the client was closed meanwhile", index) from error
             if index is not None:
                 raise WaitedInVain(f"no event within {timeout} s", index) from error
             raise AnswerLost(f"no answer within {timeout} s") from error
@@ -111,6 +119,9 @@ class Transport:
     async def close(self) -> None:
         """Close all connections; requests under way end with AnswerLost."""
         self._closed = True
+        for limit in self._limits:
+            if not limit.expired():
+                limit.reschedule(0)  # aiohttp would leave whoever reads a body waiting for ever
         if self._session is not None:
             await self._session.close()
 

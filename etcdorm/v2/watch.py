@@ -47,6 +47,7 @@ class Watch:
         self._replica = Replica(collection)
         self._ready: deque[Event] = deque()
         self._next = 0
+        self._behind = False
         self._closed = False
 
     async def __aenter__(self) -> Self:
@@ -69,22 +70,26 @@ class Watch:
         return self._ready.popleft()
 
     async def _wait(self) -> None:
-        """One poll, or whatever is to be done instead."""
+        """One poll, or a new reading when a poll can't go on from where we are."""
         prefix = str(self._collection.prefix)
         try:
+            if self._behind:
+                await self._read()
+                self._behind = False
+                return
             result = await self._client.read(
                 prefix, recursive=True, wait=True, waitIndex=self._next, timeout=self._poll
             )
         except EtcdWatchTimedOut as error:
             if error.index + 1 < self._next:
                 _log.warning("watch of %s: the store went back to index %d; reading anew", prefix, error.index)
-                await self._read()
+                self._behind = True
             # Nothing came up to the index at which the wait began, so the next one need not begin in a history that
             # other keys are filling up.
             self._next = max(self._next, error.index + 1)
         except (EtcdEventIndexCleared, EtcdWatcherCleared):
             _log.info("watch of %s: the history from index %d on is gone; reading anew", prefix, self._next)
-            await self._read()
+            self._behind = True
         except EtcdConnectionFailed as error:
             _log.warning("watch of %s: %s; trying on", prefix, error)
             await asyncio.sleep(_PAUSE)
@@ -93,7 +98,7 @@ class Watch:
                 self._ready.extend(self._replica.apply(result))
             except Gap:
                 _log.info("watch of %s: events are missing before index %d; reading anew", prefix, result.modifiedIndex)
-                await self._read()
+                self._behind = True
             else:
                 self._next = result.modifiedIndex + 1
 

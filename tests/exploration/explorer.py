@@ -219,17 +219,17 @@ class Run:
         value = self.world.keys[name].value
         self.world.expire(name)
         if name == LEASE and self.truth.lease is not None:
-            if value in (self.truth.lease, reservation(self.truth.lease)):
+            if value == self.truth.lease:
                 self.truth.fields = None
         self._check_read()
 
     def _abandoned(self, name: str) -> bool:
         """Whether a key is only reserved, and its writer is not at work any more or the others have waited long."""
         value = self.world.keys[name].value
-        if self.pauses > PATIENCE:
-            return is_reservation(value, expires=True)
-        at_work = tuple(reservation(writer.id) for writer in self.writers if writer.verdict is None)
-        return is_reservation(value, expires=True) and not value.startswith(at_work)
+        if not is_reservation(value, expires=True):
+            return False
+        at_work = {reservation(writer.id) for writer in self.writers if writer.verdict is None}
+        return self.pauses > PATIENCE or value not in at_work
 
     # How a writer goes on.
 
@@ -273,6 +273,11 @@ class Run:
 
     def _landed(self, writer: Writer, commit: Commit) -> None:
         truth, intent = self.truth, writer.intent
+        if commit.id != writer.id:  # the version was moved, and nothing else
+            if writer.based_on is not None and truth.last != writer.based_on:
+                raise Broken(f"{writer.id} moved {truth.last}, which it never saw")
+            writer.based_on = truth.last = commit.id
+            return
         if commit.id in truth.landed:
             raise Broken(f"{writer.id} landed twice")
         if intent.verb == "create":
@@ -288,7 +293,7 @@ class Run:
             if intent.verb == "remove":
                 truth.fields = None
         lease = self.world.keys.get(LEASE)
-        if commit.lease and (lease is None or lease.value not in (commit.lease, reservation(commit.lease))):
+        if commit.lease and (lease is None or lease.value != commit.lease):
             truth.fields = None  # its time was up before it landed
         truth.last, truth.lease = commit.id, commit.lease
         truth.landed.append(commit.id)

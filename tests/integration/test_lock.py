@@ -183,7 +183,7 @@ async def test_a_cancelled_waiter_leaves_nothing_behind(etcd: EtcdServer, sessio
 
 async def test_a_wait_that_is_too_long_ends_in_a_time_out(session: Session, other: Session) -> None:
     async with session.lock("job", ttl=60):
-        with pytest.raises(TimeoutError, match=r"job was not free within 0\.1 s"):
+        with pytest.raises(TimeoutError, match=r"job could not be had within 0\.1 s"):
             await take(other, "job", timeout=0.1)
 
 

@@ -83,8 +83,7 @@ def apply(commit: Commit, mine: Snapshot, *, trusted: bool, expected: Mapping[st
 
 
 def set_lease(path: Path, lease: str, ttl: int | None) -> Steps[None]:
-    """Give the lease of a record that was just committed its TTL (None: it never expires again); it may still be a
-    reservation.
+    """Give the lease of a record that was just committed another TTL (None: it never expires again).
 
     When a later commit has put another lease, or none, in its place, there is nothing to do.
     Raises: LeaseLapsedError; UnavailableError when etcd can't be reached.
@@ -96,7 +95,7 @@ def set_lease(path: Path, lease: str, ttl: int | None) -> Steps[None]:
         key = snapshot.keys.get(LEASE)
         if key is None or snapshot.lapsed:
             raise lapsed(path)
-        if ttl is None or key.value == reservation(lease):
+        if ttl is None:
             outcome = yield from one(Swap(path / LEASE, lease, key.index, ttl))
         else:
             outcome = yield from one(Refresh(path / LEASE, ttl, value=lease))
@@ -129,9 +128,7 @@ def _work(path: Path, commit: Commit, snapshot: Snapshot) -> Iterator[Request]:
             yield Swap(path / name, text, key.index)
     if APPLIED not in snapshot.keys:
         yield Reserve(path / APPLIED, reservation(commit.id), RESERVATION_TTL)
-    lease = snapshot.keys.get(LEASE)
-    if commit.lease is None and lease is not None and not lease.reserved:
-        # No commit names this lease any more, and none will again. A reserved one may be about to be committed.
+    if (lease := snapshot.dead_lease) is not None:
         yield Drop(path / LEASE, lease.index)
 
 

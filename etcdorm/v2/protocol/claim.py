@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 from etcdorm.path import Path
 from etcdorm.store.types import StaleRecord
-from etcdorm.v2.protocol.commit import COMMIT, LEASE, RESERVATION_TTL, reservation
+from etcdorm.v2.protocol.commit import COMMIT, LEASE, RESERVATION_TTL, lease_base, lease_name, reservation
+from etcdorm.v2.protocol.land import land
 from etcdorm.v2.protocol.snapshot import Key, Snapshot
 from etcdorm.v2.protocol.steps import EXISTS, Drop, Pause, Refused, Reserve, Steps, Swap, look, one
+
+WAITS = 5
+"""How often to wait for another writer that has made its lease and not committed yet."""
 
 
 def claim(path: Path, id: str) -> Steps[Snapshot]:
@@ -52,30 +57,51 @@ def release(path: Path, snapshot: Snapshot) -> Steps[None]:
     yield from one(Drop(path / COMMIT, snapshot.keys[COMMIT].index))
 
 
-def reserve_lease(snapshot: Snapshot, id: str, tried: dict[str, str]) -> Steps[tuple[Snapshot, str]]:
-    """Reserve ``@lease`` for the commit of transaction ``id``, which then names the lease that is returned.
+def make_lease(snapshot: Snapshot, id: str, ttl: int, tried: set[str]) -> Steps[tuple[Snapshot, str]]:
+    """Make the ``@lease`` that the commit of transaction ``id`` will name. Its TTL runs from here.
 
-    Each attempt of a transaction reserves under a name of its own (``tried``: lease by reservation): an attempt that
-    lands late, when the lease has run out already, must not be taken for it. A lease that is there already is removed
-    only when it is not a reservation: no commit names it, and none will. A reservation may be named at any moment by
-    the commit of somebody else, whose record would vanish with it, so it is waited out.
+    Nobody's record hangs on it before that commit, so it evaporates with no harm if there is none. Each attempt has a
+    name of its own (``tried``): one that lands late, when the lease has run out already, must not be taken for it.
+    A lease that somebody else has made for a commit over the same version is waited for a little; then the version is
+    moved, so that it can't be named any more.
 
     Raises: StaleRecord when ``@commit`` has moved on meanwhile.
     """
-    path, at = snapshot.path, snapshot.keys[COMMIT].index
+    path, at, waits = snapshot.path, snapshot.keys[COMMIT].index, 0
     while True:
         key = snapshot.keys.get(LEASE)
-        if key is not None and key.value in tried:
-            return snapshot, tried[key.value]
+        if key is not None and key.value in tried and lease_base(key.value) == at:
+            return snapshot, key.value
         if key is None:
-            lease = f"{id}.{len(tried)}"
-            tried[reservation(lease)] = lease
-            yield from one(Reserve(path / LEASE, reservation(lease), RESERVATION_TTL))
-        elif key.reserved:
+            name = lease_name(id, len(tried), at)
+            tried.add(name)
+            yield from one(Reserve(path / LEASE, name, ttl))
+        elif snapshot.dead_lease is not None:
+            yield from one(Drop(path / LEASE, key.index))
+        elif waits < WAITS or snapshot.commit is None:
+            waits += 1
             yield from one(Pause(0.2))
         else:
-            yield from one(Drop(path / LEASE, key.index))
+            at = yield from _move_version(snapshot, f"{id}.{len(tried)}.moved")
         snapshot = yield from look(path)
         head = snapshot.keys.get(COMMIT)
         if head is None or head.index != at:
+            yield from drop_lease(snapshot, tried)
             raise StaleRecord(snapshot.record())
+
+
+def drop_lease(snapshot: Snapshot, tried: set[str]) -> Steps[None]:
+    """Remove a lease of this transaction's that its commit will not name, so that nobody waits for it."""
+    key = snapshot.keys.get(LEASE)
+    if key is not None and key.value in tried:
+        yield from one(Drop(snapshot.path / LEASE, key.index))
+
+
+def _move_version(snapshot: Snapshot, id: str) -> Steps[int]:
+    """Commit the same again under another id."""
+    old = snapshot.commit
+    assert old is not None
+    pending = {} if snapshot.applied else old.pending
+    again = replace(old, id=id, earlier=old.history(), pending=pending)
+    landed = yield from land(snapshot.path, again, at=snapshot.keys[COMMIT].index, after=old.id)
+    return landed.index

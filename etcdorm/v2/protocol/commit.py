@@ -76,3 +76,15 @@ def reservation(id: str) -> str:
 def is_reservation(value: str, *, expires: bool) -> bool:
     """Whether a key is only reserved. Plain keys never expire, so no user's text can be taken for a reservation."""
     return expires and value.startswith(_RESERVED)
+
+
+def lease_name(id: str, attempt: int, at: int) -> str:
+    """The value of a lease that transaction ``id`` makes for its commit over the index ``at`` of ``@commit``."""
+    return f"{id}.{attempt}.{at}"
+
+
+def lease_base(name: str) -> int | None:
+    """The index of ``@commit`` that a lease was made for. When that has moved on to a commit that does not name the
+    lease, none ever will."""
+    at = name.rpartition(".")[2]
+    return int(at) if at.isdecimal() else None

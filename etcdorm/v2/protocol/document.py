@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from etcdorm.errors import EtcdormError, RefusedError, UnconfirmedError
 from etcdorm.path import Path
-from etcdorm.store.types import KEEP, StaleRecord, Ttl
+from etcdorm.store.types import KEEP, Owns, StaleRecord, Ttl
 from etcdorm.v2.protocol.apply import lapsed
 from etcdorm.v2.protocol.commit import RESERVATION_TTL, reservation
 from etcdorm.v2.protocol.snapshot import Key, Snapshot
@@ -31,7 +31,7 @@ from etcdorm.v2.protocol.steps import (
 )
 
 
-def create(path: Path, text: str, *, id: str, ttl: int | None) -> Steps[Snapshot]:
+def create(path: Path, text: str, *, id: str, owns: Owns, ttl: int | None) -> Steps[Snapshot]:
     """Make a document that does not exist: reserve its key, then swap the reservation for the text.
 
     Raises: StaleRecord when there is a record; RefusedError when a directory is in its place.
@@ -41,7 +41,8 @@ def create(path: Path, text: str, *, id: str, ttl: int | None) -> Steps[Snapshot
         snapshot = yield from look(path)
         key = snapshot.keys.get("")
         if key is None:
-            if (record := snapshot.record()) is not None:
+            record = snapshot.record()
+            if record is not None and (record.version != 0 or any(owns(name) for name in record.fields)):
                 raise StaleRecord(record)
             if isinstance(outcome, Refused):
                 yield from _make_room(snapshot, outcome)
@@ -140,16 +141,19 @@ def _exactly(base: Snapshot, wanted: str | None, request: Callable[[Key], Reques
             lost = lost or isinstance(outcome, Lost)
             now = yield from look(path)
             key = now.keys.get("")
-            if lost and wanted is None and key is None:
-                return 0
-            if lost and wanted is not None and key is not None and not key.reserved and key.value == wanted:
-                return key.index
             if key is not None and key.index == known.index:
                 continue  # not landed: at most one of the two can find the index it names
-            never_gone = key is not None and key.created == before.created
-            if lost and not (wanted is None and never_gone):
+            same = key is not None and _same(key, before)
+            if lost and wanted is None:
+                if key is None:
+                    return 0
+                if key.created != before.created:
+                    raise _unconfirmed(path)
+            elif lost and wanted != before.value:
+                if key is not None and not key.reserved and key.value == wanted:
+                    return key.index
                 raise _unconfirmed(path)
-            if key is None or not _same(key, before):
+            if key is None or not same:
                 lost = False
                 raise StaleRecord(now.record())
             known, lost = key, False

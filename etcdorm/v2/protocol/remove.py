@@ -51,12 +51,11 @@ def clear(path: Path, id: str) -> Steps[None]:
 
 
 def _work(path: Path, commit: Commit, snapshot: Snapshot) -> list[Request]:
-    names = [*commit.pending, APPLIED, LEASE]
-    return [
-        Drop(path / name, key.index)
-        for name in names
-        if (key := snapshot.keys.get(name)) is not None and not (name == LEASE and key.reserved)
-    ]
+    names = [*commit.pending, APPLIED]
+    work: list[Request] = [Drop(path / name, snapshot.keys[name].index) for name in names if name in snapshot.keys]
+    if (lease := snapshot.dead_lease) is not None:
+        work.append(Drop(path / LEASE, lease.index))
+    return work
 
 
 def _drop_directories(snapshot: Snapshot) -> Steps[None]:

@@ -8,7 +8,7 @@ from etcdorm.errors import EtcdormError, LeaseLapsedError
 from etcdorm.path import Path
 from etcdorm.store.types import KEEP, Owns, StaleRecord, Ttl
 from etcdorm.v2.protocol.apply import Saved, apply, set_lease, with_commit
-from etcdorm.v2.protocol.claim import claim, release, reserve_lease
+from etcdorm.v2.protocol.claim import claim, drop_lease, make_lease, release
 from etcdorm.v2.protocol.commit import COMMIT, Commit
 from etcdorm.v2.protocol.land import land
 from etcdorm.v2.protocol.snapshot import Snapshot
@@ -20,7 +20,7 @@ def create(path: Path, fields: Mapping[str, str], *, id: str, owns: Owns, ttl: i
 
     Raises: StaleRecord when one exists, be it one that other tools made.
     """
-    tried: dict[str, str] = {}
+    tried: set[str] = set()
     while True:
         snapshot = yield from claim(path, id)
         if snapshot.commit is None and any(owns(name) for name, _ in snapshot.plain()):
@@ -57,10 +57,15 @@ def adopt(base: Snapshot, id: str) -> Steps[Snapshot]:
     snapshot = yield from claim(base.path, id)
     if snapshot.commit is not None:
         raise StaleRecord(None)
-    if dict(snapshot.plain()) != dict(base.plain()):
+    if _contents(snapshot) != _contents(base):
         yield from release(base.path, snapshot)
         raise StaleRecord(snapshot.record())
     return snapshot
+
+
+def _contents(snapshot: Snapshot) -> dict[str, tuple[str, int]]:
+    """What would have to be the same; not the TTL that another tool may have given a key, which counts down."""
+    return {name: (key.value, key.created) for name, key in snapshot.plain()}
 
 
 def carried(snapshot: Snapshot) -> Mapping[str, str | None]:
@@ -75,21 +80,28 @@ def _commit(
     id: str,
     ttl: Ttl,
     fence: int | None = None,
-    tried: dict[str, str] | None = None,
+    tried: set[str] | None = None,
 ) -> Steps[Saved]:
     """Commit over what ``base`` has at ``@commit``: a commit, the remains of one, or our reservation."""
-    path, old = base.path, base.commit
-    living = old is not None and not base.remains
+    path = base.path
+    living = base.commit is not None and not base.remains
     # A lease is never taken out of a commit again, not even by ttl=None: the commit could land after the lease has run
     # out, and bring a record back to life. The lease itself loses its TTL then.
-    lease = old.lease if old is not None and living else None
+    lease = base.commit.lease if base.commit is not None and living else None
+    tried = set() if tried is None else tried
+    has_new_lease = isinstance(ttl, int) and lease is None
     if isinstance(ttl, int) and lease is None:
-        base, lease = yield from reserve_lease(base, id, {} if tried is None else tried)
+        base, lease = yield from make_lease(base, id, ttl, tried)
+    old = base.commit
     fences = [token for token in (fence, old.fence if old is not None else None) if token is not None]
     commit = Commit(id, old.history() if old else (), pending, lease, max(fences, default=None))
-    landed = yield from land(path, commit, at=base.keys[COMMIT].index, after=old.id if old else None)
+    try:
+        landed = yield from land(path, commit, at=base.keys[COMMIT].index, after=old.id if old else None)
+    except StaleRecord:
+        yield from drop_lease(base, tried)
+        raise
     mine = with_commit(base, commit, landed.index)
-    if lease is not None and ttl is not KEEP:
+    if lease is not None and ttl is not KEEP and not has_new_lease:
         try:
             yield from set_lease(path, lease, ttl)
         except LeaseLapsedError:

@@ -9,7 +9,7 @@ from functools import cached_property
 from etcdorm.errors import DecodeError, FieldFailure
 from etcdorm.path import Path
 from etcdorm.store.types import Record, Version
-from etcdorm.v2.protocol.commit import APPLIED, BOOKKEEPING, COMMIT, LEASE, Commit, is_reservation, reservation
+from etcdorm.v2.protocol.commit import APPLIED, BOOKKEEPING, COMMIT, LEASE, Commit, is_reservation, lease_base
 from etcdorm.v2.result import Node
 
 
@@ -102,8 +102,15 @@ class Snapshot:
         if self.commit is None or self.commit.deleted or self.commit.lease is None:
             return False
         key = self.keys.get(LEASE)
-        # Reserved, it counts as well: the commit that names it has just landed, and its TTL comes next.
-        return key is None or key.value not in (self.commit.lease, reservation(self.commit.lease))
+        return key is None or key.value != self.commit.lease
+
+    @property
+    def dead_lease(self) -> Key | None:
+        """A lease that no commit names, and none will; while one that may yet be named is left alone."""
+        key, head = self.keys.get(LEASE), self.keys.get(COMMIT)
+        if key is None or head is None or (self.commit is not None and key.value == self.commit.lease):
+            return None
+        return key if lease_base(key.value) != head.index else None
 
     @property
     def remains(self) -> bool:
