@@ -293,11 +293,11 @@ async def test_saves_of_nested_records_do_not_conflict_with_each_other(session: 
     assert (await session.load(Rack, "eu", 1)).units == 2
 
 
-@pytest.mark.parametrize("ttl", [0, -1, True])
+@pytest.mark.parametrize("ttl", [0, -1, True, 10**10])
 async def test_a_ttl_that_is_none_is_refused_before_anything_is_sent(
     etcd: EtcdServer, kind: type[Service], ttl: int
 ) -> None:
     async with Proxy(etcd.url) as proxy, connect(proxy.url) as session:
-        with pytest.raises(UsageError, match="ttl must be whole seconds from 1 on"):
+        with pytest.raises(UsageError, match="ttl must be whole seconds from 1 to"):
             await session.save(kind(name="n1"), ttl=ttl)
         assert not proxy.seen

@@ -78,3 +78,11 @@ def test_a_read_is_sent_again_after_a_lost_answer() -> None:
 def test_nothing_is_sent_after_the_deadline() -> None:
     step = after_failure(NotSent("refused"), writes=True, tries=1, others=1, now=10, deadline=10)
     assert step == GiveUp(unconfirmed=False)
+
+
+def test_failing_for_ever_overflows_nothing() -> None:
+    endpoints = Endpoints([A])
+    for _ in range(3000):
+        endpoints.failed(A, now=0)
+    step = after_failure(NotSent("refused"), writes=True, tries=5000, others=0, now=0, deadline=None)
+    assert step == Again(after=1.0)
