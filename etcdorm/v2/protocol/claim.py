@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+from contextlib import suppress
 from dataclasses import replace
 
+from etcdorm.errors import EtcdormError
 from etcdorm.path import Path
 from etcdorm.store.types import StaleRecord
 from etcdorm.v2.protocol.commit import COMMIT, LEASE, RESERVATION_TTL, lease_base, lease_name, reservation
@@ -54,7 +56,8 @@ def _take_over(path: Path, id: str, other: Key, snapshot: Snapshot) -> Steps[Non
 
 def release(path: Path, snapshot: Snapshot) -> Steps[None]:
     """Give a claim back, so that nobody waits for it; if that fails it evaporates."""
-    yield from one(Drop(path / COMMIT, snapshot.keys[COMMIT].index))
+    with suppress(EtcdormError):
+        yield from one(Drop(path / COMMIT, snapshot.keys[COMMIT].index))
 
 
 def make_lease(snapshot: Snapshot, id: str, ttl: int, tried: set[str]) -> Steps[tuple[Snapshot, str]]:
@@ -91,10 +94,11 @@ def make_lease(snapshot: Snapshot, id: str, ttl: int, tried: set[str]) -> Steps[
 
 
 def drop_lease(snapshot: Snapshot, tried: set[str]) -> Steps[None]:
-    """Remove a lease of this transaction's that its commit will not name, so that nobody waits for it."""
+    """Give back a lease that the commit will not name, so that nobody waits for it; if that fails it evaporates."""
     key = snapshot.keys.get(LEASE)
     if key is not None and key.value in tried:
-        yield from one(Drop(snapshot.path / LEASE, key.index))
+        with suppress(EtcdormError):
+            yield from one(Drop(snapshot.path / LEASE, key.index))
 
 
 def _move_version(snapshot: Snapshot, id: str) -> Steps[int]:

@@ -45,8 +45,14 @@ def change(
     """
     if base.commit is not None:
         return (yield from _commit(base, {**carried(base), **changes}, id=id, ttl=ttl, fence=fence))
-    snapshot = yield from adopt(base, id)
-    return (yield from _commit(snapshot, changes, id=id, ttl=ttl, fence=fence))
+    while True:
+        snapshot = yield from adopt(base, id)
+        try:
+            return (yield from _commit(snapshot, changes, id=id, ttl=ttl, fence=fence))
+        except StaleRecord as stale:
+            if stale.current is not None and stale.current.version != 0:
+                raise
+            # Our reservation expired or was taken; adopting it again tells whether more has happened.
 
 
 def adopt(base: Snapshot, id: str) -> Steps[Snapshot]:
@@ -89,9 +95,9 @@ def _commit(
     # out, and bring a record back to life. The lease itself loses its TTL then.
     lease = base.commit.lease if base.commit is not None and living else None
     tried = set() if tried is None else tried
-    has_new_lease = isinstance(ttl, int) and lease is None
     if isinstance(ttl, int) and lease is None:
         base, lease = yield from make_lease(base, id, ttl, tried)
+        ttl = KEEP  # it has it already
     old = base.commit
     fences = [token for token in (fence, old.fence if old is not None else None) if token is not None]
     commit = Commit(id, old.history() if old else (), pending, lease, max(fences, default=None))
@@ -101,7 +107,7 @@ def _commit(
         yield from drop_lease(base, tried)
         raise
     mine = with_commit(base, commit, landed.index)
-    if lease is not None and ttl is not KEEP and not has_new_lease:
+    if lease is not None and ttl is not KEEP:
         try:
             yield from set_lease(path, lease, ttl)
         except LeaseLapsedError:
@@ -115,5 +121,6 @@ def _commit(
     plain = {name: key.value for name, key in base.plain()}
     quiet = pending.keys() - carried(base).keys()
     expected = {name: {text for text in (pending[name], plain.get(name)) if text is not None} for name in quiet}
-    trusted = living and base.applied and lease is None and None not in pending.values()
+    known = living or base.commit is None  # not so the remains of a record, whose writers may still be on their way
+    trusted = known and base.applied and lease is None and None not in pending.values()
     return (yield from apply(commit, mine, trusted=trusted, expected=expected))
