@@ -103,10 +103,14 @@ class Run:
         *,
         start: dict[str, str] | None,
         ttl: int | None = None,
+        foreign: bool = False,
         mutate: Mutate | None = None,
         patient: bool = False,
     ) -> None:
-        """``patient``: who waits for others waits until they have nothing to do, as it is when they are well."""
+        """``foreign``: the record at the start is another tool's, without a commit.
+
+        ``patient``: who waits for others waits until they have nothing to do, as it is when they are well.
+        """
         self.world = World()
         self.truth = Truth()
         self.choices = choices
@@ -116,7 +120,11 @@ class Run:
         self.wire: list[tuple[Writer, Request | Put]] = []
         self.writers: list[Writer] = []
         self.pauses = 0
-        if start is not None:
+        if start is not None and foreign:
+            for name, text in start.items():
+                self.world.perform(Put(RECORD / name, text))
+            self.truth.fields = dict(start)
+        elif start is not None:
             self._finish_alone(Writer("start", Intent("create", dict(start), ttl)))
         self.faults = faults
         self.writers = [Writer(f"w{number}", intent) for number, intent in enumerate(intents)]

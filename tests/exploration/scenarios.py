@@ -30,7 +30,8 @@ def random_run(seed: int, *, mutate: Mutate | None = None) -> Run:
         expiries=dice.choice((0, 0, 1, 3)),
     )
     ttl = 30 if leased and dice.random() < 0.5 else None
-    return Run(intents, Dice(seed ^ 0x5EED), faults, start=start, ttl=ttl, mutate=mutate)
+    foreign = dice.random() < 0.2
+    return Run(intents, Dice(seed ^ 0x5EED), faults, start=start, ttl=ttl, foreign=foreign, mutate=mutate)
 
 
 def _intent(dice: random.Random, names: tuple[str, ...], mark: str, *, leased: bool, exists: bool) -> Intent:
