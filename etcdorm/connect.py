@@ -38,7 +38,9 @@ async def connect(endpoints: str | Sequence[str], *, timeout: float = 10.0) -> A
 
 
 def _session(endpoints: str | Sequence[str], timeout: float) -> Session:
-    urls = [endpoints] if isinstance(endpoints, str) else list(endpoints)
+    urls = [endpoints] if isinstance(endpoints, str) else endpoints
+    if not isinstance(urls, Sequence) or not all(isinstance(url, str) for url in urls):
+        raise UsageError(f"endpoints are a URL or a list of URLs, not {type(endpoints).__name__}")
     for url in urls:
         if "://" not in url:
             raise UsageError(

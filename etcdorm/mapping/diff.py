@@ -25,7 +25,22 @@ def changes(before: Mapping[str, str], after: Mapping[str, str], stored: Mapping
         # A marker that is not in `before` is hidden by keys that another tool set; don't let it come to light.
         if key in before or (is_marker(key) and _field(key) in touched):
             result[key] = None
+    # What is gone as a whole, a nested model or an entry of a map, goes with the keys that another version put there.
+    gone = _gone(before, after)
+    if gone:
+        result |= dict.fromkeys(key for key in stored if key.startswith(gone))
     return result
+
+
+def _gone(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[str, ...]:
+    """The directories, each with a slash at its end, that had keys and have none left."""
+    left = {directory for key in after for directory in _above(key)} | {f"{key}/" for key in after}
+    return tuple({directory for key in before for directory in _above(key)} - left)
+
+
+def _above(key: str) -> list[str]:
+    parts = key.removeprefix(f"{NULL}/").split("/")
+    return ["/".join(parts[:length]) + "/" for length in range(1, len(parts))]
 
 
 def _field(key: str) -> str:

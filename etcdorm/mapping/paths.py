@@ -44,9 +44,10 @@ class Paths(Generic[M]):
         if twice := given.keys() & fields.keys():
             raise UsageError(f"{self.name} was given {_listed(twice)} twice, by position and by name")
         given.update(fields)
+        texts = self._texts(given)  # before what is missing: a misspelt name is both
         if missing := [name for name in names if name not in given]:
             raise UsageError(f"{self.name} needs {_listed(missing)} to make a path of {self.template.text!r}")
-        return self.template.format(self._texts(given))
+        return self.template.format(texts)
 
     def collection(self, fields: Mapping[str, object]) -> Collection:
         """The records of this class, narrowed by any of the key fields.

@@ -9,7 +9,7 @@ from typing import Final, Literal, TypeVar
 from pydantic import BaseModel, JsonValue
 from pydantic.errors import PydanticUndefinedAnnotation
 
-from etcdorm.errors import DecodeError, EncodeError, FieldFailure, ModelError
+from etcdorm.errors import DecodeError, EncodeError, FieldFailure, ModelError, UsageError
 from etcdorm.mapping.checks import check_fields
 from etcdorm.mapping.codecs import ABSENT, Unstorable, from_json, to_json
 from etcdorm.mapping.compile import Compiler
@@ -156,8 +156,15 @@ def compile_schema(cls: type[M]) -> Schema[M]:
 def schema_of(cls: type[M]) -> Schema[M]:
     """The schema of a model class.
 
-    Raises: ModelError when it has none, and why.
+    Raises: ModelError when it has none, and why; UsageError for what is no model class at all.
     """
+    given: object = cls
+    if not isinstance(given, type):
+        raise UsageError(f"a model class is needed here, not an object of {type(given).__name__}")
+    if issubclass(given, type):
+        raise UsageError("an object of a model class is needed here, not the class itself")
+    if not isinstance(getattr(given, DECLARATION, None), Declaration):
+        raise UsageError(f"{given.__name__} is not an EtcdModel; what is stored is an object of a class of it")
     try:
         return compile_schema(cls)
     except PydanticUndefinedAnnotation as error:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TypeVar
 
-from etcdorm.errors import EtcdormError, LockLostError, LockTimeoutError, RefusedError, UsageError
+from etcdorm.errors import EtcdormError, LockLostError, LockTimeoutError, RefusedError, UnconfirmedError, UsageError
 from etcdorm.path import Path
 from etcdorm.store import Collection, Record, StaleRecord, Store
 
@@ -86,9 +86,14 @@ class Lock:
                 record = await self._store.create(self._path, {"": self._text}, owns=_everything, ttl=self._ttl)
             except StaleRecord:
                 await self._wait_until_free()
-            else:
-                self._deadline = sent + self._ttl
-                return record
+                continue
+            except UnconfirmedError:
+                found = await self._store.read(self._path, fresh=True)
+                if found is None or found.fields.get("") != self._text:
+                    raise
+                record = found  # nobody else writes this text
+            self._deadline = sent + self._ttl
+            return record
 
     async def _wait_until_free(self) -> None:
         where = Collection(self._path, len(self._path.segments), lambda path: path == self._path)

@@ -16,10 +16,10 @@ from etcdorm.v2.drive import drive, snapshot_of
 from etcdorm.v2.errors import EtcdKeyNotFound, EtcdNotDir
 from etcdorm.v2.janitor import Janitor
 from etcdorm.v2.protocol import document, remove, save
-from etcdorm.v2.protocol.apply import Saved, lapsed
-from etcdorm.v2.protocol.commit import LEASE
+from etcdorm.v2.protocol.apply import Saved
 from etcdorm.v2.protocol.snapshot import Key, Snapshot
-from etcdorm.v2.protocol.steps import MISMATCH, MISSING, Done, Refresh, Refused, Steps, T, one
+from etcdorm.v2.protocol.steps import Steps, T
+from etcdorm.v2.protocol.touch import touch
 from etcdorm.v2.request import LONGEST_TTL, check_length
 from etcdorm.v2.result import Node
 from etcdorm.v2.watch import Watch
@@ -96,8 +96,7 @@ class V2Store:
         snapshot = _snapshot(base)
         if snapshot.is_document:
             return _record(await self._drive(document.touch(snapshot, ttl)))
-        await self._drive(_touch(snapshot, ttl))
-        return replace(base, ttl=ttl)
+        return replace(base, ttl=ttl, detail=await self._drive(touch(snapshot, ttl)))
 
     def watch(self, collection: Collection) -> AbstractAsyncContextManager[Watch]:
         return Watch(self._client, collection, timeout=self._timeout)
@@ -123,18 +122,6 @@ class V2Store:
             _log.warning("%s: saved, but its plain keys are not all up to date yet: %s", path, saved.unapplied)
         record = _record(saved.snapshot)
         return record if ttl is KEEP else replace(record, ttl=ttl)
-
-
-def _touch(snapshot: Snapshot, ttl: int) -> Steps[None]:
-    """Move the TTL of the lease that this record was loaded with, and of no other; safe to send again."""
-    assert snapshot.commit is not None
-    request = Refresh(snapshot.path / LEASE, ttl, value=snapshot.commit.lease)
-    while True:
-        outcome = yield from one(request)
-        if isinstance(outcome, Done):
-            return
-        if isinstance(outcome, Refused):
-            raise lapsed(snapshot.path) if outcome.code in (MISSING, MISMATCH) else outcome.error
 
 
 def _split(collection: Collection, node: Node) -> Iterable[Snapshot]:

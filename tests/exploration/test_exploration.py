@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 import pytest
 
+from etcdorm.v2.protocol import save
+from etcdorm.v2.protocol.apply import Saved
+from etcdorm.v2.protocol.commit import COMMIT, LEASE
+from etcdorm.v2.protocol.steps import Request, Steps, Swap
 from tests.exploration.broken import MUTATIONS, PATCHES
 from tests.exploration.explorer import Broken, Enumeration, Faults, Intent, Mutate, Run
 from tests.exploration.scenarios import random_run
+from tests.exploration.world import RECORD, World
 
 RUNS = 15_000
 """Here; ``python -m tests.exploration --runs 1000000`` does more of the same."""
@@ -81,6 +86,32 @@ def test_a_protocol_that_sends_something_else_is_found_out(mutate: Mutate) -> No
 @pytest.mark.parametrize("patch", PATCHES, ids=lambda patch: patch.__name__)
 def test_a_protocol_without_one_of_its_rules_is_found_out(patch: Callable[[], AbstractContextManager[None]]) -> None:
     assert finds_it_broken(patch, None)
+
+
+def test_of_two_savers_the_ttl_of_the_later_commit_stays() -> None:
+    """The first one stalls between its commit and the TTL; the second one loads, saves with another TTL, is done."""
+    run = Run((), Enumeration(), Faults(), start={"a": "0"}, ttl=60)
+    world = run.world
+    first = save.change(world.snapshot(), {"a": "1"}, id="first", ttl=None)
+    batch = next(first)
+    while not any(isinstance(request, Swap) and request.path == RECORD / COMMIT for request in batch):
+        batch = first.send([world.perform(request) for request in batch])
+    outcomes = [world.perform(request) for request in batch]
+    second = save.change(world.snapshot(), {"a": "2"}, id="second", ttl=30)
+    to_end(world, second, next(second))
+    to_end(world, first, first.send(outcomes))
+    assert world.keys[LEASE].ttl == 30
+    record = world.snapshot().record()
+    assert record is not None
+    assert record.fields == {"a": "2"}
+
+
+def to_end(world: World, steps: Steps[Saved], batch: Sequence[Request]) -> None:
+    try:
+        while True:
+            batch = steps.send([world.perform(request) for request in batch])
+    except StopIteration:
+        return
 
 
 def finds_it_broken(patch: Callable[[], AbstractContextManager[None]], mutate: Mutate | None) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from etcdorm import UnconfirmedError
 from etcdorm.embedded import EtcdServer
 from etcdorm.path import Path
 from etcdorm.store import Record
@@ -78,7 +79,11 @@ async def test_a_save_whose_answers_are_lost_happens_once(etcd: EtcdServer, case
         store, plain = V2Store(client), V2Store(Client(etcd.url))
         try:
             base = None if start is None else await plain.create(RECORD, start, owns=owns)
-            await act(store, base)
+            try:
+                await act(store, base)
+            except UnconfirmedError:
+                # A document has no room for an id: another writer might have written the same text.
+                assert (fate, "document" in case) == ("answer lost", True)
             assert await _fields(plain) == end, f"write {which}"
             for send in client.late:
                 await _arrive(send)

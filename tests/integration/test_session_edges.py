@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -10,12 +12,15 @@ from etcdorm import (
     AlreadyExistsError,
     Created,
     EtcdModel,
+    LeaseLapsedError,
     Session,
+    UnconfirmedError,
     UsageError,
     connect,
 )
 from etcdorm.testing import EtcdServer
-from etcdorm.v2 import Client
+from etcdorm.v2 import Client, EtcdCompareFailed, EtcdResult, EtcdUnconfirmed
+from etcdorm.v2.request import Request
 from etcdorm.v2.store import V2Store
 from tests.support.lossy import LossyClient
 from tests.support.models import Doc, Node, Service
@@ -56,7 +61,7 @@ async def test_clearing_a_lapsed_record_away_leaves_the_records_below_it(
         assert isinstance(await anext(changes), Created)
         await expire(client, "/zones/us/@lease")
         assert await session.list(Zone) == []
-        await until_gone(client, "/zones/us/@commit")
+        await until_gone(client, "/zones/us/size")
     assert await session.list(Note) == [note]
     assert set(await texts(client, "/zones/us")) == {f"notes/{note.id}", "foreign"}
 
@@ -215,3 +220,124 @@ async def test_embedded_takes_a_directory_and_no_url() -> None:
 
 async def test_a_session_tells_its_endpoints(etcd: EtcdServer, session: Session) -> None:
     assert session.endpoints == (etcd.url,)
+
+
+class Old(EtcdModel, path="/services/{name}"):
+    name: str
+    host: str
+
+
+class New(EtcdModel, path="/services/{name}"):
+    """The same with one field more, as a newer program has it."""
+
+    name: str
+    host: str
+    zone: str
+
+
+async def test_a_record_that_an_older_program_cleared_away_can_be_made_anew(
+    session: Session, other: Session, client: Client
+) -> None:
+    service = await session.save(New(name="s", host="h", zone="z"), ttl=60)
+    await expire(client, "/services/s/@lease")
+    assert await other.list(Old) == []
+    await until_gone(client, "/services/s/host")
+    assert (await session.get(New, "s"), await session.list(New)) == (None, [])
+    with pytest.raises(LeaseLapsedError):
+        await session.refresh(service, ttl=60)
+    await session.save(service, ttl=60)
+    assert await other.load(New, "s") == service
+
+
+async def test_what_an_older_program_deletes_is_gone_for_the_newer_one(session: Session, other: Session) -> None:
+    await session.save(New(name="s", host="h", zone="z"))
+    await other.delete(await other.load(Old, "s"))
+    assert (await session.get(New, "s"), await session.list(New)) == (None, [])
+
+
+async def test_a_ttl_that_could_not_be_set_is_told(etcd: EtcdServer) -> None:
+    def judge(seen: Seen) -> Fate:
+        nonlocal commits
+        commits += seen.method == "PUT"
+        return Fate.PASS if commits == 0 or (commits == 1 and seen.method == "PUT") else Fate.CUT_BEFORE
+
+    commits = 0
+    async with connect(etcd.url) as plain, Proxy(etcd.url, judge=judge) as proxy:
+        await plain.save(Node(name="n1"), ttl=60)
+        async with connect(proxy.url, timeout=0.5) as session:
+            node = await session.load(Node, "n1")
+            node.port = 1
+            with pytest.raises(UnconfirmedError, match="whether the TTL was changed can't be told"):
+                await session.save(node, ttl=None)
+        assert (await plain.load(Node, "n1")).port == 1
+
+
+class Twin(Client):
+    """Its first write never arrives, and another session writes the very same meanwhile."""
+
+    def __init__(self, url: str, act: Callable[[], Awaitable[object]]) -> None:
+        super().__init__(url)
+        self._act: Callable[[], Awaitable[object]] | None = act
+
+    async def _call(self, request: Request, timeout: float | None) -> EtcdResult:
+        if request.writes and self._act is not None:
+            act, self._act = self._act, None
+            await act()
+            raise EtcdUnconfirmed("the answer was lost, as the test wants it")
+        return await super()._call(request, timeout)
+
+
+async def test_a_document_that_another_writer_changed_in_the_same_way_is_not_taken_for_ones_own(
+    etcd: EtcdServer, session: Session
+) -> None:
+    def count(doc: Doc) -> None:
+        doc.port += 1
+
+    await session.save(Doc(name="d", port=0))
+    twin = Twin(etcd.url, lambda: session.update(Doc, "d", count))
+    async with Session(V2Store(twin)) as unlucky:
+        with pytest.raises(UnconfirmedError):
+            await unlucky.update(Doc, "d", count)
+    assert (await session.load(Doc, "d")).port == 1
+
+
+async def test_a_refresh_that_arrives_late_does_not_shorten_what_was_set_after_it(etcd: EtcdServer) -> None:
+    async with connect(etcd.url) as plain, Client(etcd.url) as client:
+        await plain.save(Node(name="n1"), ttl=60)
+        late = LossyClient(etcd.url, 0, "arrives late")
+        async with Session(V2Store(late)) as session:
+            node = await session.refresh(await session.load(Node, "n1"), ttl=3600)
+            assert len(late.late) == 1
+            for send in late.late:
+                sent = send()
+                assert inspect.isawaitable(sent)
+                with pytest.raises(EtcdCompareFailed):
+                    await sent
+            await session.save(node, ttl=None)
+            assert (await client.read("/nodes/n1/@lease")).ttl is None
+            with pytest.raises(UsageError, match="no TTL"):
+                await session.refresh(node, ttl=60)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda session: session.load(Node(name="a"), "a"), "a model class is needed here, not an object of Node"),
+        (lambda session: session.save(Node), "not the class itself"),
+        (lambda session: session.save({"name": "a"}), "dict is not an EtcdModel"),
+        (lambda session: session.load(Node, nam="a"), "nam"),
+        (lambda session: session.list(int), "int is not an EtcdModel"),
+    ],
+)
+async def test_a_likely_mistake_is_told_in_words(
+    session: Session, call: Callable[[Session], Awaitable[object]], words: str
+) -> None:
+    with pytest.raises(UsageError, match=words):
+        await call(session)
+
+
+@pytest.mark.parametrize("endpoints", [None, b"http://127.0.0.1:1", 1, [None], "127.0.0.1:2379", []])
+async def test_what_is_no_endpoint_is_told_in_words(endpoints: str) -> None:
+    with pytest.raises(UsageError, match="endpoint"):
+        async with connect(endpoints):
+            pass

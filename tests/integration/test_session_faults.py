@@ -108,22 +108,20 @@ async def test_the_next_save_after_a_cancelled_one_goes_through(
     assert [await session.get(kind, model.name) for model in saved] == saved
 
 
-async def test_a_lost_answer_to_any_request_of_a_save_does_not_show(
-    etcd: EtcdServer, session: Session, kind: type[Service]
-) -> None:
+async def test_a_lost_answer_to_any_request_of_a_save_does_not_show(etcd: EtcdServer, session: Session) -> None:
     number, requests = 0, 1
     while number < requests:
         number += 1
-        await session.save(kind.model_validate({"name": f"n{number}", **OLD}))
+        await session.save(Node.model_validate({"name": f"n{number}", **OLD}))
         async with Proxy(etcd.url) as proxy, connect(proxy.url) as unlucky:
-            model = await unlucky.load(kind, f"n{number}")
+            model = await unlucky.load(Node, f"n{number}")
             loading = len(proxy.seen)
             proxy.judge = cut(loading + number, Fate.CUT_AFTER)
             await change(unlucky, model)
             requests = max(requests, len(proxy.seen) - loading)
             model.port = 3  # and the object may be saved again at once
             await unlucky.save(model)
-        assert values(await session.get(kind, f"n{number}")) == {**NEW, "port": 3}
+        assert values(await session.get(Node, f"n{number}")) == {**NEW, "port": 3}
 
 
 async def test_a_call_that_never_reached_etcd_is_unavailable() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 
-from etcdorm.errors import EtcdormError, LeaseLapsedError
+from etcdorm.errors import EtcdormError, LeaseLapsedError, UnconfirmedError
 from etcdorm.path import Path
 from etcdorm.v2.protocol.commit import APPLIED, COMMIT, LEASE, RESERVATION_TTL, Commit, reservation
 from etcdorm.v2.protocol.snapshot import Key, Snapshot
@@ -82,25 +82,31 @@ def apply(commit: Commit, mine: Snapshot, *, trusted: bool, expected: Mapping[st
     return Saved(mine, frozenset(overwritten), EtcdormError(f"{path}: other writers kept moving the keys"))
 
 
-def set_lease(path: Path, lease: str, ttl: int | None) -> Steps[None]:
-    """Give the lease of a record that was just committed another TTL (None: it never expires again).
+def set_lease(path: Path, commit: Commit, ttl: int | None) -> Steps[None]:
+    """Give the lease that ``commit`` kept another TTL (None: it never expires again), if no later commit was to.
 
-    When a later commit has put another lease, or none, in its place, there is nothing to do.
-    Raises: LeaseLapsedError; UnavailableError when etcd can't be reached.
+    Raises: LeaseLapsedError; UnconfirmedError when it can't be told that it was done.
     """
-    while True:
-        snapshot = yield from look(path)
-        if snapshot.commit is None or snapshot.commit.lease != lease:
-            return
-        key = snapshot.keys.get(LEASE)
-        if key is None or snapshot.lapsed:
-            raise lapsed(path)
-        if ttl is None:
-            outcome = yield from one(Swap(path / LEASE, lease, key.index, ttl))
-        else:
-            outcome = yield from one(Refresh(path / LEASE, ttl, value=lease))
-        if isinstance(outcome, Done):
-            return
+    try:
+        while True:
+            snapshot = yield from look(path)
+            now, key = snapshot.commit, snapshot.keys.get(LEASE)
+            if now is None or now.deleted or (now.lease, now.timed) != (commit.lease, commit.id):
+                return
+            if key is None or snapshot.lapsed:
+                raise lapsed(path)
+            at = path / LEASE
+            request = Swap(at, key.value, key.index) if ttl is None else Refresh(at, ttl, index=key.index)
+            outcome = yield from one(request)
+            if isinstance(outcome, Done):
+                return
+    except LeaseLapsedError:
+        raise
+    except EtcdormError as error:
+        raise UnconfirmedError(
+            f"{path}: the fields were saved, but whether the TTL was changed can't be told ({error}); "
+            "load the record and look"
+        ) from error
 
 
 def lapsed(path: Path) -> LeaseLapsedError:

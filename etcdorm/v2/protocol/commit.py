@@ -24,7 +24,8 @@ class Commit:
     """One save of a record.
 
     ``pending`` are the keys that this save brings up to date (None: deletes), with those of earlier saves that were
-    not yet applied. ``lease`` is the value that ``@lease`` must have for the record to exist. ``fence`` is the fencing
+    not yet applied. ``lease`` is the value that ``@lease`` must have for the record to exist, and
+    ``timed`` the id of the last commit that was to set its TTL. ``fence`` is the fencing
     token of the newest lock on the record.
     """
 
@@ -32,6 +33,7 @@ class Commit:
     earlier: tuple[str, ...] = ()
     pending: Mapping[str, str | None] = field(default_factory=dict)
     lease: str | None = None
+    timed: str | None = None
     fence: int | None = None
     deleted: bool = False
 
@@ -43,6 +45,7 @@ class Commit:
         document: dict[str, object] = {"id": self.id, "earlier": self.earlier, "pending": self.pending}
         if self.lease is not None:
             document["lease"] = self.lease
+            document["timed"] = self.timed
         if self.fence is not None:
             document["fence"] = self.fence
         if self.deleted:
@@ -61,11 +64,11 @@ class Commit:
         pending = document.get("pending", {})
         if not isinstance(pending, dict) or not all(isinstance(text, str | None) for text in pending.values()):
             raise ValueError("its pending changes are not texts by key")
-        lease, fence = document.get("lease"), document.get("fence")
-        if not isinstance(lease, str | None) or not isinstance(fence, int | None):
+        lease, timed, fence = document.get("lease"), document.get("timed"), document.get("fence")
+        if not isinstance(lease, str | None) or not isinstance(timed, str | None) or not isinstance(fence, int | None):
             raise ValueError("its lease or fence is of a wrong type")
         earlier = tuple(str(id) for id in document.get("earlier", ()))
-        return cls(document["id"], earlier, pending, lease, fence, bool(document.get("deleted")))
+        return cls(document["id"], earlier, pending, lease, timed, fence, bool(document.get("deleted")))
 
 
 def reservation(id: str) -> str:

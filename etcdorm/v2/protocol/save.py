@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from etcdorm.errors import EtcdormError, LeaseLapsedError
 from etcdorm.path import Path
 from etcdorm.store.types import KEEP, Owns, StaleRecord, Ttl
 from etcdorm.v2.protocol.apply import Saved, apply, set_lease, with_commit
@@ -95,12 +94,14 @@ def _commit(
     # out, and bring a record back to life. The lease itself loses its TTL then.
     lease = base.commit.lease if base.commit is not None and living else None
     tried = set() if tried is None else tried
+    set_ttl = ttl is not KEEP
     if isinstance(ttl, int) and lease is None:
         base, lease = yield from make_lease(base, id, ttl, tried)
         ttl = KEEP  # it has it already
     old = base.commit
     fences = [token for token in (fence, old.fence if old is not None else None) if token is not None]
-    commit = Commit(id, old.history() if old else (), pending, lease, max(fences, default=None))
+    timed = id if set_ttl else (old.timed if old is not None else None)
+    commit = Commit(id, old.history() if old else (), pending, lease, timed, max(fences, default=None))
     try:
         landed = yield from land(path, commit, at=base.keys[COMMIT].index, after=old.id if old else None)
     except StaleRecord:
@@ -108,12 +109,7 @@ def _commit(
         raise
     mine = with_commit(base, commit, landed.index)
     if lease is not None and ttl is not KEEP:
-        try:
-            yield from set_lease(path, lease, ttl)
-        except LeaseLapsedError:
-            raise
-        except EtcdormError as error:
-            return Saved(mine, unapplied=error)
+        yield from set_lease(path, commit, ttl)
     if landed.superseded:
         return Saved(mine)
     # What was carried over may still be on its way from the writers before us; the other keys are quiet, and show

@@ -25,9 +25,10 @@ class Key:
 
     @classmethod
     def of_node(cls, node: Node) -> Key:
-        return cls(
-            node.get("value", ""), node["modifiedIndex"], node["createdIndex"], "expiration" in node, node.get("ttl")
-        )
+        expires = "expiration" in node
+        # Between the end of its TTL and its removal a key has an expiration, and no ttl.
+        ttl = node.get("ttl", 0) if expires else None
+        return cls(node.get("value", ""), node["modifiedIndex"], node["createdIndex"], expires, ttl)
 
     @property
     def reserved(self) -> bool:

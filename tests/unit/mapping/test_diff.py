@@ -66,3 +66,11 @@ def test_a_field_is_written_when_it_changed_and_then_completely(
     before = schema.encode(loaded, document=False)
     after = schema.encode(loaded.model_copy(update=update), document=False)
     assert changes(before, after, stored) == expected
+
+
+def test_what_is_gone_as_a_whole_goes_with_keys_that_another_version_put_there() -> None:
+    stored = {"tls/cert": "c", "tls/newer": "x", "backs/a/host": "h", "backs/a/newer": "x", "backs/b/host": "h"}
+    before = {"tls/cert": "c", "backs/a/host": "h", "backs/b/host": "h"}
+    assert changes(before, {"backs/b/host": "h"}, stored) == dict.fromkeys(
+        ["tls/cert", "tls/newer", "backs/a/host", "backs/a/newer"]
+    )

@@ -23,7 +23,7 @@ def applied(of: Snapshot, id: str) -> Snapshot:
 
 
 def test_a_commit_record_reads_back() -> None:
-    commit = Commit("id", ("a", "b"), {"k": "v", "gone": None}, "lease", 7, deleted=True)
+    commit = Commit("id", ("a", "b"), {"k": "v", "gone": None}, lease="L", timed="a", fence=7, deleted=True)
     assert Commit.from_text(commit.to_text()) == commit
     assert Commit.from_text(Commit("id").to_text()) == Commit("id")
 
@@ -83,3 +83,15 @@ def test_a_directory_with_a_commit_record_of_its_own_belongs_to_another_record()
     assert (set(read.keys), read.directories) == ({"a", "mine/b"}, ("mine",))
     flat = {"a": Key("v", 3), "mine/b": Key("v", 3), "sub/@commit": Key("v", 3), "sub/c": Key("v", 3)}
     assert set(Snapshot.of_keys(PATH, flat).keys) == {"a", "mine/b"}
+
+
+def test_a_key_past_its_ttl_and_not_yet_removed_has_none_left_but_not_none() -> None:
+    node: Node = {
+        "key": "/k",
+        "value": "v",
+        "modifiedIndex": 3,
+        "createdIndex": 3,
+        "expiration": "2030-01-01T00:00:00Z",
+    }
+    assert Key.of_node(node).ttl == 0
+    assert Key.of_node({"key": "/k", "value": "v", "modifiedIndex": 3, "createdIndex": 3}).ttl is None
