@@ -38,12 +38,17 @@ def as_machines(request: Request, answer: Answer, words: str) -> list[str]:
     """The client URLs in an answer to /machines, which is text: ``url, url``."""
     if answer.status != 200:
         raise _refusal(request, answer, words)
-    return [url for url in (part.strip() for part in answer.body.decode(errors="replace").split(",")) if url]
+    urls = [url for url in (part.strip() for part in answer.body.decode(errors="replace").split(",")) if url]
+    if not all(url.startswith(("http://", "https://")) for url in urls):
+        raise not_v2(words, answer, request)
+    return urls
 
 
 def as_members(request: Request, answer: Answer, words: str) -> dict[str, Member]:
     members = _fact(request, answer, words, "members")
-    return {member["id"]: cast(Member, member) for member in members}
+    if not isinstance(members, list) or not all(isinstance(each, dict) and "id" in each for each in members):
+        raise not_v2(words, answer, request)
+    return {member["id"]: member for member in members}
 
 
 def as_leader(request: Request, answer: Answer, words: str) -> Member:
