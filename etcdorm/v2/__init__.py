@@ -1,8 +1,10 @@
 """A client of etcd's v2 API, usable without any model; ``import etcdorm.v2 as etcd``."""
 
 from etcdorm.v2.client import Client
+from etcdorm.v2.cluster import Member
 from etcdorm.v2.errors import (
     EtcdAlreadyExist,
+    EtcdClusterIdChanged,
     EtcdCompareFailed,
     EtcdConnectionFailed,
     EtcdDirNotEmpty,
@@ -12,6 +14,7 @@ from etcdorm.v2.errors import (
     EtcdKeyError,
     EtcdKeyNotFound,
     EtcdLeaderElectionInProgress,
+    EtcdLockExpired,
     EtcdNotDir,
     EtcdNotFile,
     EtcdProtocolError,
@@ -22,12 +25,15 @@ from etcdorm.v2.errors import (
     EtcdValueError,
     EtcdWatcherCleared,
     EtcdWatchTimedOut,
+    StopWatching,
 )
+from etcdorm.v2.eternal import EternalWatch
 from etcdorm.v2.result import EtcdResult
 
 __all__ = [
     "Client",
     "EtcdAlreadyExist",
+    "EtcdClusterIdChanged",
     "EtcdCompareFailed",
     "EtcdConnectionFailed",
     "EtcdDirNotEmpty",
@@ -37,6 +43,7 @@ __all__ = [
     "EtcdKeyError",
     "EtcdKeyNotFound",
     "EtcdLeaderElectionInProgress",
+    "EtcdLockExpired",
     "EtcdNotDir",
     "EtcdNotFile",
     "EtcdProtocolError",
@@ -48,4 +55,7 @@ __all__ = [
     "EtcdValueError",
     "EtcdWatchTimedOut",
     "EtcdWatcherCleared",
+    "EternalWatch",
+    "Member",
+    "StopWatching",
 ]

@@ -1,34 +1,27 @@
-"""The client of the v2 keys API: requests out, results or errors back; where and how often is decided here."""
+"""The client of etcd's v2 API: every call it has, wired to the modules that know how."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Literal, Self, cast
+from typing import Any, Literal, Self, TypeVar
+from urllib.parse import urlsplit
 
-from pydantic_core import from_json
-
-from etcdorm.errors import UsageError
+from etcdorm.v2 import cluster
 from etcdorm.v2 import request as requests
-from etcdorm.v2.endpoints import Endpoints
-from etcdorm.v2.errors import (
-    EtcdException,
-    EtcdProtocolError,
-    EtcdRefused,
-    EtcdUnavailable,
-    EtcdUnconfirmed,
-    EtcdWatchTimedOut,
-    from_answer,
-)
+from etcdorm.v2.caller import Caller, Understand, endpoint_urls
+from etcdorm.v2.errors import EtcdException, EtcdKeyNotFound, EtcdRefused
+from etcdorm.v2.eternal import EternalWatch
+from etcdorm.v2.keys import as_result
 from etcdorm.v2.request import Request, Value
-from etcdorm.v2.result import Body, EtcdResult, from_body
-from etcdorm.v2.retry import GiveUp, after_failure
-from etcdorm.v2.transport import Answer, AnswerLost, NotSent, Transport, WaitedInVain
+from etcdorm.v2.result import EtcdResult
+from etcdorm.v2.transport import Answer
 
 _log = logging.getLogger("etcdorm.v2")
+
+T = TypeVar("T")
 
 
 class Client:
@@ -37,6 +30,11 @@ class Client:
     ``host`` is a host name, a URL, or a sequence of URLs or of (host, port) pairs, all of one cluster. Nothing is
     connected before the first call, and no running loop is needed to make one. ``timeout`` is the deadline of a call
     in seconds, over all endpoints and tries; a read with ``wait=True`` has none unless it names one.
+
+    ``version_prefix`` is what comes between an endpoint and ``/keys``; a proxy may have another one than etcd.
+    ``expected_cluster_id``: an answer of any other cluster raises EtcdClusterIdChanged. Taken for python-etcd's sake,
+    without effect: ``allow_redirect`` (etcd 3.3 to 3.5 never redirects) and ``allow_reconnect`` (a call may always go
+    to any of the hosts that are named, and never to others).
 
     Reads never go back in time, whichever member answers: an answer that is older than one already seen is asked for
     again with ``quorum=true``. A write whose answer is lost is never sent again: it raises EtcdUnconfirmed.
@@ -49,20 +47,47 @@ class Client:
         *,
         protocol: Literal["http", "https"] = "http",
         version_prefix: str = "/v2",
+        allow_redirect: bool = True,
+        allow_reconnect: bool = True,
+        expected_cluster_id: str | None = None,
         timeout: float = 10.0,
         connect_timeout: float = 2.0,
     ) -> None:
-        hosts = [host] if isinstance(host, str) else host
-        self._endpoints = Endpoints(_url(item, port, protocol) for item in hosts)
-        self._prefix = f"{version_prefix.rstrip('/')}/keys"
-        self._timeout = timeout
-        self._transport = Transport(connect_timeout=connect_timeout)
+        self._prefix = requests.api_prefix(version_prefix)
+        self._caller = Caller(
+            endpoint_urls(host, port, protocol),
+            timeout=timeout,
+            connect_timeout=connect_timeout,
+            expected_cluster_id=expected_cluster_id,
+        )
         self._seen = 0
 
     @property
     def endpoints(self) -> tuple[str, ...]:
         """The endpoints' URLs; the one that is asked first comes first."""
-        return self._endpoints.urls
+        return self._caller.endpoints.urls
+
+    @property
+    def base_uri(self) -> str:
+        """The URL of the endpoint that is asked first; it changes when that one fails. So do the three parts of it."""
+        return self.endpoints[0]
+
+    @property
+    def protocol(self) -> str:
+        return urlsplit(self.base_uri).scheme
+
+    @property
+    def host(self) -> str:
+        return urlsplit(self.base_uri).hostname or ""
+
+    @property
+    def port(self) -> int:
+        return urlsplit(self.base_uri).port or (443 if self.protocol == "https" else 80)
+
+    @property
+    def key_endpoint(self) -> str:
+        """What comes between an endpoint's URL and a key."""
+        return f"{self._prefix}/keys"
 
     async def write(
         self,
@@ -88,7 +113,7 @@ class Client:
             EtcdUnavailable when nothing was sent; EtcdUnconfirmed when the answer was lost; UsageError.
         """
         request = requests.write(
-            self._prefix,
+            self.key_endpoint,
             key,
             value,
             ttl=ttl,
@@ -99,7 +124,7 @@ class Client:
             prevExist=prevExist,
             refresh=refresh,
         )
-        return await self._call(request, self._timeout if timeout is None else timeout)
+        return await self._call(request, self._caller.timeout if timeout is None else timeout)
 
     set = write
 
@@ -123,11 +148,11 @@ class Client:
             EtcdUnavailable; UsageError.
         """
         request = requests.read(
-            self._prefix, key, recursive=recursive, sorted=sorted, quorum=quorum, wait=wait, waitIndex=waitIndex
+            self.key_endpoint, key, recursive=recursive, sorted=sorted, quorum=quorum, wait=wait, waitIndex=waitIndex
         )
         if wait:
             return await self._call(request, timeout)
-        timeout = self._timeout if timeout is None else timeout
+        timeout = self._caller.timeout if timeout is None else timeout
         deadline = time.monotonic() + timeout
         seen = self._seen
         failed: EtcdException | None = None
@@ -140,10 +165,34 @@ class Client:
         if failed is None and (quorum or result.etcd_index >= seen):
             return result
         _log.debug("GET %s: the answer is older than one seen before; asking with quorum", key)
-        again = requests.read(self._prefix, key, recursive=recursive, sorted=sorted, quorum=True)
+        again = requests.read(self.key_endpoint, key, recursive=recursive, sorted=sorted, quorum=True)
         return await self._call(again, deadline - time.monotonic())
 
     get = read
+
+    async def contains(self, key: str, *, timeout: float | None = None) -> bool:
+        """Whether a key or a directory exists; python-etcd's ``key in client``, which can't be asynchronous."""
+        try:
+            await self.read(key, timeout=timeout)
+        except EtcdKeyNotFound:
+            return False
+        return True
+
+    async def watch(
+        self, key: str, index: int | None = None, recursive: bool | None = None, *, timeout: float | None = None
+    ) -> EtcdResult:
+        """Wait for the next change of a key, or for the first one from ``index`` on; ``read`` with ``wait=True``.
+
+        Two such calls without an index miss what happens between them; ``eternal_watch`` does not.
+        """
+        return await self.read(key, recursive=bool(recursive), wait=True, waitIndex=index or None, timeout=timeout)
+
+    def eternal_watch(self, key: str, index: int | None = None, recursive: bool | None = None) -> EternalWatch:
+        """Iterate with ``async for`` over all changes of a key, from ``index`` on or from the first step on.
+
+        No event is skipped; when the history has lost some, EtcdEventIndexCleared is raised.
+        """
+        return EternalWatch(self, key, index, recursive=bool(recursive))
 
     async def delete(
         self,
@@ -162,9 +211,39 @@ class Client:
         Raises: as ``write``; EtcdDirNotEmpty; EtcdNotFile for a directory without a flag, or with a condition.
         """
         request = requests.delete(
-            self._prefix, key, recursive=recursive, dir=dir, prevValue=prevValue, prevIndex=prevIndex
+            self.key_endpoint, key, recursive=recursive, dir=dir, prevValue=prevValue, prevIndex=prevIndex
         )
-        return await self._call(request, self._timeout if timeout is None else timeout)
+        return await self._call(request, self._caller.timeout if timeout is None else timeout)
+
+    async def pop(
+        self,
+        key: str,
+        recursive: bool = False,
+        dir: bool = False,
+        *,
+        prevValue: Value | None = None,
+        prevIndex: int | None = None,
+        timeout: float | None = None,
+    ) -> EtcdResult:
+        """Delete as ``delete`` does, and return what was there."""
+        result = await self.delete(key, recursive, dir, prevValue=prevValue, prevIndex=prevIndex, timeout=timeout)
+        return result.prev_node or result
+
+    async def test_and_set(
+        self, key: str, value: Value, prev_value: Value, ttl: int | None = None, *, timeout: float | None = None
+    ) -> EtcdResult:
+        """Write a key that has the value ``prev_value``; ``write`` with ``prevValue``."""
+        return await self.write(key, value, ttl, prevValue=prev_value, timeout=timeout)
+
+    async def update(self, result: EtcdResult, *, timeout: float | None = None) -> EtcdResult:
+        """Write the value of a result that was read and changed, unless somebody has written the key since.
+
+        The TTL that the key had left when it was read is set again.
+        Raises: EtcdCompareFailed or EtcdKeyNotFound when the key was written or deleted since; UsageError for a
+            directory, which has no value; else as ``write``.
+        """
+        request = requests.update(self.key_endpoint, result)
+        return await self._call(request, self._caller.timeout if timeout is None else timeout)
 
     async def refresh(
         self,
@@ -181,9 +260,47 @@ class Client:
         """
         return await self.write(key, ttl=ttl, prevValue=prevValue, prevIndex=prevIndex, refresh=True, timeout=timeout)
 
+    async def machines(self, *, timeout: float | None = None) -> list[str]:
+        """The client URLs of all members, dead ones too."""
+        return await self._ask("/machines", cluster.as_machines, timeout)
+
+    async def members(self, *, timeout: float | None = None) -> dict[str, cluster.Member]:
+        """The members by their ids."""
+        return await self._ask("/members", cluster.as_members, timeout)
+
+    async def leader(self, *, timeout: float | None = None) -> cluster.Member:
+        """The member that leads.
+
+        Raises: EtcdLeaderElectionInProgress while there is none.
+        """
+        return await self._ask("/members/leader", cluster.as_leader, timeout)
+
+    async def stats(self, *, timeout: float | None = None) -> dict[str, Any]:
+        """What the member that answers tells of itself. One that is cut off may go on calling itself the leader."""
+        return await self._ask("/stats/self", cluster.as_stats, timeout)
+
+    async def leader_stats(self, *, timeout: float | None = None) -> dict[str, Any]:
+        """What the leader knows of its followers.
+
+        Raises: EtcdRefused when the member that is asked does not lead.
+        """
+        return await self._ask("/stats/leader", cluster.as_stats, timeout)
+
+    async def store_stats(self, *, timeout: float | None = None) -> dict[str, Any]:
+        """How often the store of the member that answers was read, written, ..."""
+        return await self._ask("/stats/store", cluster.as_stats, timeout)
+
+    async def version(self, *, timeout: float | None = None) -> str:
+        """The version of the member that answers."""
+        return (await self._versions(timeout))["etcdserver"]
+
+    async def cluster_version(self, *, timeout: float | None = None) -> str:
+        """The version whose features the whole cluster has."""
+        return (await self._versions(timeout))["etcdcluster"]
+
     async def close(self) -> None:
         """Close all connections; calls under way end with an error. May be called twice."""
-        await self._transport.close()
+        await self._caller.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -194,110 +311,19 @@ class Client:
         await self.close()
 
     async def _call(self, request: Request, timeout: float | None) -> EtcdResult:
-        """Send a request until it is answered, its time is up, or it must not be sent again."""
-        deadline = None if timeout is None else time.monotonic() + timeout
-        tries = 0
-        while True:
-            tries += 1
-            now = time.monotonic()
-            url = self._endpoints.best(now)
-            words = f"{request.method} {request.key} at {url}"
-            if deadline is not None and now >= deadline:
-                raise EtcdUnavailable(f"{words}: the time was up before it was sent; nothing was changed")
-            try:
-                answer = await self._transport.send(
-                    request.method, url + request.target, request.form, timeout=self._share(request, deadline)
-                )
-                result = self._understand(request, answer, words)
-                self._endpoints.worked(url)
-                return result
-            except EtcdRefused:
-                self._endpoints.worked(url)  # it answered
-                raise
-            except (NotSent, AnswerLost) as error:
-                failure = error
-            except EtcdUnavailable as error:  # a member that answers, but has no majority behind it
-                failure = AnswerLost(str(error))
-            now = time.monotonic()
-            if isinstance(failure, WaitedInVain) and request.waits:
-                raise EtcdWatchTimedOut(f"{words}: {failure}", index=failure.index or 0)
-            self._endpoints.failed(url, now)
-            others = len(self._endpoints.urls) - 1
-            step = after_failure(failure, writes=request.writes, tries=tries, others=others, now=now, deadline=deadline)
-            if isinstance(step, GiveUp):
-                raise _gave_up(words, failure, unconfirmed=step.unconfirmed, tries=tries) from failure
-            if isinstance(failure, AnswerLost) and failure.index and request.waits_from_now:
-                request = request.waiting_from(failure.index + 1)
-            _log.debug("%s: %s; again in %.2f s", words, failure, step.after)
-            await asyncio.sleep(step.after)
+        return await self._caller.call(request, self._understand, timeout)
 
-    def _share(self, request: Request, deadline: float | None) -> float | None:
-        """How long one try may take: a read leaves time for the other endpoints, a write gets all there is."""
-        if deadline is None:
-            return None
-        left = max(0.0, deadline - time.monotonic())
-        if request.writes or request.waits:
-            return left
-        return left if len(self._endpoints.urls) == 1 else left / 2
+    async def _ask(self, page: str, understand: Understand[T], timeout: float | None) -> T:
+        request = cluster.about(self._prefix, page)
+        return await self._caller.call(request, understand, self._caller.timeout if timeout is None else timeout)
+
+    async def _versions(self, timeout: float | None) -> cluster.Versions:
+        timeout = self._caller.timeout if timeout is None else timeout
+        return await self._caller.call(cluster.about("", "/version"), cluster.as_versions, timeout)
 
     def _understand(self, request: Request, answer: Answer, words: str) -> EtcdResult:
-        try:
-            body = from_json(answer.body)
-        except ValueError:
-            body = None
-        if isinstance(body, dict):
-            if answer.status in (200, 201) and "action" in body:
-                self._seen = max(self._seen, answer.index)
-                return from_body(
-                    cast(Body, body),
-                    etcd_index=answer.index,
-                    raft_index=answer.raft_index,
-                    new=answer.status == 201,
-                )
-            if answer.status >= 400 and ("errorCode" in body or "message" in body):
-                self._seen = max(self._seen, answer.index)
-                raise from_answer(
-                    words,
-                    code=int(body.get("errorCode", 0)),
-                    message=str(body.get("message", "")),
-                    cause=str(body.get("cause", "")),
-                    index=answer.index,
-                    writes=request.writes,
-                )
-        raise _not_v2(words, answer, request)
-
-
-def _url(host: str | tuple[str, int], port: int, protocol: str) -> str:
-    if isinstance(host, tuple):
-        host, port = host
-    if "://" in host:
-        return host
-    if "@" in host:
-        raise UsageError("a host can't carry a user name or password, where it would end in logs")
-    if ":" in host and not host.startswith("["):
-        if host.count(":") == 1:
-            raise UsageError(f"the host {host!r} names a port; give a URL (http://{host}), or host and port apart")
-        host = f"[{host}]"
-    return f"{protocol}://{host}:{port}"
-
-
-def _gave_up(words: str, failure: Exception, *, unconfirmed: bool, tries: int) -> EtcdException:
-    times = "" if tries == 1 else f", {tries} tries"
-    if unconfirmed:
-        return EtcdUnconfirmed(
-            f"{words}: sent, and the answer was lost ({failure}); it may have happened, or may still happen: "
-            "read with quorum before trying again"
-        )
-    return EtcdUnavailable(f"{words}: no answer in time{times} ({failure}); nothing was changed")
-
-
-def _not_v2(words: str, answer: Answer, request: Request) -> EtcdException:
-    start = answer.body[:60].decode(errors="replace").strip()
-    if request.writes and (answer.status < 300 or answer.status >= 500):
-        return EtcdUnconfirmed(f"{words}: HTTP {answer.status} with an answer that is not etcd's ({start!r})")
-    if not request.writes and answer.status >= 500:
-        return EtcdUnavailable(f"{words}: HTTP {answer.status} ({start!r})")
-    hint = ""
-    if answer.status == 404:
-        hint = "; the v2 API is switched off or gone there: it needs etcd 3.3 to 3.5, started with --enable-v2"
-    return EtcdProtocolError(f"{words}: HTTP {answer.status} with an answer that is not etcd's ({start!r}){hint}")
+        result = as_result(request, answer, words)
+        self._seen = max(self._seen, answer.index)  # of an error too, which is an answer of the store as well
+        if isinstance(result, EtcdException):
+            raise result
+        return result

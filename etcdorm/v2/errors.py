@@ -21,7 +21,10 @@
     │   ├── EtcdLeaderElectionInProgress 301
     │   ├── EtcdWatcherCleared     400
     │   └── EtcdEventIndexCleared  401      .index: where the history stands now
-    └── EtcdProtocolError                   an answer that is not of the v2 API at all
+    ├── EtcdProtocolError                   an answer that is not of the v2 API at all
+    ├── EtcdClusterIdChanged                UnconfirmedError: another cluster answered than the one expected
+    ├── EtcdLockExpired                     LockLostError: a lock's TTL ran out while it was held
+    └── StopWatching                        raised by the callback of a watch, to end it
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ from collections.abc import Mapping
 from etcdorm.errors import (
     AlreadyExistsError,
     EtcdormError,
+    LockLostError,
     NotFoundError,
     RefusedError,
     UnavailableError,
@@ -140,6 +144,21 @@ class EtcdEventIndexCleared(EtcdRefused):
 
 class EtcdProtocolError(EtcdException, RefusedError):
     """Something answered that does not speak etcd's v2 API: v2 is switched off, or it isn't etcd."""
+
+
+class EtcdClusterIdChanged(EtcdException, UnconfirmedError):
+    """An answer came from another cluster than ``expected_cluster_id``; a write may have happened in that one."""
+
+
+class EtcdLockExpired(EtcdException, LockLostError):
+    """A lock's TTL ran out while it was held."""
+
+
+class StopWatching(EtcdException):
+    """To be raised by the callback of ``EternalWatch.call``, which ends then. The event counts as handled."""
+
+    def __init__(self, text: str = "the watch is to end") -> None:
+        super().__init__(text)
 
 
 _BY_CODE: Mapping[int, type[EtcdException]] = {

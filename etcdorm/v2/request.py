@@ -6,12 +6,14 @@ that is blanked, a redirect that lists instead of writing), so what is not right
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import Literal
 from urllib.parse import quote_plus
 
 from etcdorm.errors import UsageError
 from etcdorm.path import Path, check_text
+from etcdorm.v2.result import EtcdResult
 
 Value = str | int | float | bool
 Method = Literal["GET", "PUT", "POST", "DELETE"]
@@ -48,6 +50,16 @@ class Request:
     def waiting_from(self, index: int) -> Request:
         """The same wait, for the first event from ``index`` on."""
         return replace(self, query=f"{self.query}&waitIndex={index}")
+
+
+def api_prefix(prefix: str) -> str:
+    """What comes between an endpoint and ``/keys``, without a slash at its end.
+
+    Raises: UsageError.
+    """
+    if not re.fullmatch(r"(/[\w.~-]+)*/?", prefix, re.ASCII) or any(part in (".", "..") for part in prefix.split("/")):
+        raise UsageError(f"version_prefix must look like /v2, not {prefix!r}")
+    return prefix.rstrip("/")
 
 
 def key_path(key: str) -> Path:
@@ -121,6 +133,15 @@ def write(
     fields += _conditions(prevValue, prevIndex)
     method: Method = "POST" if append else "PUT"
     return Request(method, key_path(key), prefix, form="&".join(fields).encode())
+
+
+def update(prefix: str, result: EtcdResult) -> Request:
+    """The compare-and-swap that writes a result's value back, with the TTL it had left."""
+    if result.dir:
+        # etcd 3.5 refuses it, and in a cluster that has an older member too the members' stores part for good.
+        raise UsageError(f"{result.key} is a directory, which has no value to update")
+    ttl = None if result.expiration is None else max(0, result.ttl or 0)  # past its end, etcd tells no ttl any more
+    return write(prefix, result.key, result.value, ttl=ttl, prevIndex=result.modifiedIndex)
 
 
 def read(

@@ -91,14 +91,17 @@ class EtcdResult:
 
     @property
     def children(self) -> Iterator[EtcdResult]:
-        """The nodes directly in this directory; for a key, the key itself."""
-        nodes = self._node.get("nodes")
-        if nodes is None:
-            if not self.dir:
-                yield self
-            return
+        """What has nothing below it in this answer; for a key, the key itself.
+
+        So these are the nodes directly in a directory that was read without ``recursive``, sub-directories too, and
+        with it all keys and empty directories below. ``next(directory.children)`` is the first.
+        """
+        nodes = self._node.get("nodes", [])
+        if not nodes and not self.dir:
+            yield self
         for node in nodes:
-            yield self._with(node)
+            child = self._with(node)
+            yield from child.children if node.get("nodes") else (child,)
 
     @property
     def leaves(self) -> Iterator[EtcdResult]:
@@ -119,12 +122,12 @@ class EtcdResult:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, EtcdResult):
             return NotImplemented
-        return (self.action, self.value, self._node, self._prev) == (
-            other.action,
-            other.value,
-            other._node,
-            other._prev,
-        )
+        return self._facts() == other._facts()
+
+    def _facts(self) -> tuple[object, ...]:
+        """What makes two results equal: all about the node itself, neither what led to it nor what lies below it."""
+        times = (self.ttl, self.expiration, self.createdIndex, self.modifiedIndex)
+        return (self.key, self.value, self.dir, self.newKey, *times)
 
     __hash__ = None  # type: ignore[assignment]  # its value can be set, as python-aio-etcd's can
 

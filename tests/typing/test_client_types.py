@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import assert_type
+from typing import Any, assert_type
 
 from etcdorm import NotFoundError
 from etcdorm.testing import EtcdBinary, EtcdServer
-from etcdorm.v2 import Client, EtcdException, EtcdKeyNotFound, EtcdResult
+from etcdorm.v2 import Client, EtcdException, EtcdKeyNotFound, EtcdResult, EternalWatch, Member
 
 
 async def making() -> None:
@@ -15,6 +15,7 @@ async def making() -> None:
     Client("127.0.0.1", 2379, protocol="https", version_prefix="/etcd/v2", timeout=1.5, connect_timeout=0.5)
     Client(["http://127.0.0.1:2379"])
     Client([("127.0.0.1", 2379), ("127.0.0.1", 2380)])
+    Client(allow_redirect=False, allow_reconnect=True, expected_cluster_id="7e27652122e8b2ae")
     Client("127.0.0.1", "2379")  # type: ignore[arg-type]
     Client("127.0.0.1", 2379, protocol="ftp")  # type: ignore[arg-type]
     async with Client() as client:
@@ -35,11 +36,43 @@ async def calling(client: Client) -> None:
     assert_type(await client.delete("/a", recursive=True, dir=True), EtcdResult)
     assert_type(await client.delete("/a", prevValue="b", prevIndex=7), EtcdResult)
     assert_type(await client.refresh("/a", 60), EtcdResult)
+    assert_type(await client.pop("/a", prevIndex=7), EtcdResult)
+    assert_type(await client.test_and_set("/a", "b", "c", 60), EtcdResult)
+    assert_type(await client.update(await client.read("/a")), EtcdResult)
+    assert_type(await client.contains("/a"), bool)
     await client.write("/a", b"b")  # type: ignore[arg-type]
     await client.write("/a", "b", ttl=1.5)  # type: ignore[arg-type]
     await client.write("/a", "b", prevexist=True)  # type: ignore[call-arg]
     await client.read("/a", True)  # type: ignore[call-arg]
     await client.refresh("/a")  # type: ignore[call-arg]
+
+
+async def watching(client: Client) -> None:
+    assert_type(await client.watch("/a", 7, True, timeout=1.5), EtcdResult)
+    watch = client.eternal_watch("/a", index=7, recursive=True)
+    assert_type(watch, EternalWatch)
+    assert_type(watch.index, int | None)
+    async for event in watch:
+        assert_type(event, EtcdResult)
+    assert_type(await watch.call(print), int)
+    assert_type(await watch.call(client.update), int)
+    await watch.call(lambda: None)  # type: ignore[arg-type, misc]
+
+
+async def asking_about_the_cluster(client: Client) -> None:
+    assert_type(client.base_uri, str)
+    assert_type(client.host, str)
+    assert_type(client.port, int)
+    assert_type(client.protocol, str)
+    assert_type(client.key_endpoint, str)
+    assert_type(await client.machines(timeout=1.5), list[str])
+    assert_type(await client.members(), dict[str, Member])
+    assert_type((await client.leader())["clientURLs"], list[str])
+    assert_type(await client.stats(), dict[str, Any])
+    assert_type(await client.leader_stats(), dict[str, Any])
+    assert_type(await client.store_stats(), dict[str, Any])
+    assert_type(await client.version(), str)
+    assert_type(await client.cluster_version(), str)
 
 
 def results(result: EtcdResult) -> None:

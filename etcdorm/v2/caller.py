@@ -1,0 +1,156 @@
+"""One call: a request is sent to one endpoint after the other, until it is answered or must not be sent again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+from etcdorm.errors import UsageError
+from etcdorm.v2.endpoints import Endpoints
+from etcdorm.v2.errors import (
+    EtcdClusterIdChanged,
+    EtcdException,
+    EtcdProtocolError,
+    EtcdRefused,
+    EtcdUnavailable,
+    EtcdUnconfirmed,
+    EtcdWatchTimedOut,
+)
+from etcdorm.v2.request import Request
+from etcdorm.v2.retry import GiveUp, after_failure
+from etcdorm.v2.transport import Answer, AnswerLost, NotSent, Transport, WaitedInVain
+
+_log = logging.getLogger("etcdorm.v2")
+
+T = TypeVar("T")
+
+Understand = Callable[[Request, Answer, str], T]
+"""Makes the result out of an answer, or raises; the text says what was asked of which endpoint."""
+
+
+class Caller:
+    """The endpoints of one cluster, the connections to them, and the rules of trying."""
+
+    def __init__(
+        self, urls: Iterable[str], *, timeout: float, connect_timeout: float, expected_cluster_id: str | None
+    ) -> None:
+        self.endpoints = Endpoints(urls)
+        self.timeout = timeout
+        self._expected = expected_cluster_id
+        self._transport = Transport(connect_timeout=connect_timeout)
+
+    async def call(self, request: Request, understand: Understand[T], timeout: float | None) -> T:
+        """Send a request until it is answered, its time is up, or it must not be sent again.
+
+        Units: ``timeout`` in seconds, over all endpoints and tries; None waits for ever.
+        Resend: reads, and what was never sent.
+        Cancel: a write may have happened, or may still happen.
+        Raises: EtcdUnavailable, EtcdUnconfirmed, EtcdWatchTimedOut, and what ``understand`` raises.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        tries = 0
+        while True:
+            tries += 1
+            now = time.monotonic()
+            url = self.endpoints.best(now)
+            words = f"{request.method} {request.key} at {url}"
+            if deadline is not None and now >= deadline:
+                raise EtcdUnavailable(f"{words}: the time was up before it was sent; nothing was changed")
+            try:
+                answer = await self._transport.send(
+                    request.method, url + request.target, request.form, timeout=self._share(request, deadline)
+                )
+                self._check_cluster(answer, url, words)
+                result = understand(request, answer, words)
+                self.endpoints.worked(url)
+                return result
+            except EtcdRefused:
+                self.endpoints.worked(url)  # it answered
+                raise
+            except (NotSent, AnswerLost) as error:
+                failure = error
+            except EtcdUnavailable as error:  # a member that answers, but has no majority behind it
+                failure = AnswerLost(str(error))
+            now = time.monotonic()
+            if isinstance(failure, WaitedInVain) and request.waits:
+                raise EtcdWatchTimedOut(f"{words}: {failure}", index=failure.index or 0)
+            self.endpoints.failed(url, now)
+            others = len(self.endpoints.urls) - 1
+            step = after_failure(failure, writes=request.writes, tries=tries, others=others, now=now, deadline=deadline)
+            if isinstance(step, GiveUp):
+                raise _gave_up(words, failure, unconfirmed=step.unconfirmed, tries=tries) from failure
+            if isinstance(failure, AnswerLost) and failure.index and request.waits_from_now:
+                request = request.waiting_from(failure.index + 1)
+            _log.debug("%s: %s; again in %.2f s", words, failure, step.after)
+            await asyncio.sleep(step.after)
+
+    async def close(self) -> None:
+        """Close all connections; calls under way end with an error. May be called twice."""
+        await self._transport.close()
+
+    def _share(self, request: Request, deadline: float | None) -> float | None:
+        """How long one try may take: a read leaves time for the other endpoints, a write gets all there is."""
+        if deadline is None:
+            return None
+        left = max(0.0, deadline - time.monotonic())
+        if request.writes or request.waits:
+            return left
+        return left if len(self.endpoints.urls) == 1 else left / 2
+
+    def _check_cluster(self, answer: Answer, url: str, words: str) -> None:
+        found = answer.cluster_id
+        if self._expected and found and found != self._expected:
+            self.endpoints.failed(url, time.monotonic())
+            raise EtcdClusterIdChanged(
+                f"{words}: this is a member of the cluster {found}, not of {self._expected}; what was asked may have "
+                "happened in that cluster: mend the list of hosts, or expected_cluster_id"
+            )
+
+
+def endpoint_url(host: str | tuple[str, int], port: int, protocol: str) -> str:
+    """The URL that a host, as a user names it, stands for; a URL is left as it is.
+
+    Raises: UsageError.
+    """
+    if isinstance(host, tuple):
+        host, port = host
+    if "://" in host:
+        return host
+    if "@" in host:
+        raise UsageError("a host can't carry a user name or password, where it would end in logs")
+    if ":" in host and not host.startswith("["):
+        if host.count(":") == 1:
+            raise UsageError(f"the host {host!r} names a port; give a URL (http://{host}), or host and port apart")
+        host = f"[{host}]"
+    return f"{protocol}://{host}:{port}"
+
+
+def endpoint_urls(host: str | Sequence[str] | Sequence[tuple[str, int]], port: int, protocol: str) -> list[str]:
+    hosts = [host] if isinstance(host, str) else host
+    return [endpoint_url(each, port, protocol) for each in hosts]
+
+
+def not_v2(words: str, answer: Answer, request: Request) -> EtcdException:
+    """The exception for an answer that can't be etcd's."""
+    start = answer.body[:60].decode(errors="replace").strip()
+    if request.writes and (answer.status < 300 or answer.status >= 500):
+        return EtcdUnconfirmed(f"{words}: HTTP {answer.status} with an answer that is not etcd's ({start!r})")
+    if not request.writes and answer.status >= 500:
+        return EtcdUnavailable(f"{words}: HTTP {answer.status} ({start!r})")
+    hint = ""
+    if answer.status == 404:
+        hint = "; the v2 API is switched off or gone there: it needs etcd 3.3 to 3.5, started with --enable-v2"
+    return EtcdProtocolError(f"{words}: HTTP {answer.status} with an answer that is not etcd's ({start!r}){hint}")
+
+
+def _gave_up(words: str, failure: Exception, *, unconfirmed: bool, tries: int) -> EtcdException:
+    times = "" if tries == 1 else f", {tries} tries"
+    if unconfirmed:
+        return EtcdUnconfirmed(
+            f"{words}: sent, and the answer was lost ({failure}); it may have happened, or may still happen: "
+            "read with quorum before trying again"
+        )
+    return EtcdUnavailable(f"{words}: no answer in time{times} ({failure}); nothing was changed")
