@@ -256,12 +256,13 @@ async def test_what_an_older_program_deletes_is_gone_for_the_newer_one(session: 
 
 
 async def test_a_ttl_that_could_not_be_set_is_told(etcd: EtcdServer) -> None:
-    def judge(seen: Seen) -> Fate:
-        nonlocal commits
-        commits += seen.method == "PUT"
-        return Fate.PASS if commits == 0 or (commits == 1 and seen.method == "PUT") else Fate.CUT_BEFORE
+    commits: list[Seen] = []
 
-    commits = 0
+    def judge(seen: Seen) -> Fate:
+        if seen.method == "PUT":
+            commits.append(seen)
+        return Fate.PASS if not commits or commits == [seen] else Fate.CUT_BEFORE
+
     async with connect(etcd.url) as plain, Proxy(etcd.url, judge=judge) as proxy:
         await plain.save(Node(name="n1"), ttl=60)
         async with connect(proxy.url, timeout=0.5) as session:
