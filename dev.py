@@ -107,7 +107,7 @@ def prepare(extra: str) -> None:
     if not quietly(f"installing etcdorm[{extra}] into .venv", [str(PYTHON), *pip]):
         sys.exit(
             "pip could not install what etcdorm needs; its own words are above.\n"
-            "It needs the Python package index: pypi.org, or the one that pip is configured for. "
+            "It needs the Python package index that pip is configured for. "
             "Once that is in reach, run the same command again."
         )
     STAMP.write_text(wanted + "\n")
