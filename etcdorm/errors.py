@@ -10,7 +10,7 @@
     │   │   └── LeaseLapsedError    it was there, and its TTL ran out
     │   ├── AlreadyExistsError
     │   └── ConflictError           .base  .mine  .theirs
-    ├── DecodeError             what is stored does not fit the model: .failures names each key and field
+    ├── DecodeError             what is stored does not fit the model: .failures names each key, field and text
     ├── UsageError              the call can't be right; nothing was sent
     │   ├── PathError               a text that can't be an etcd path
     │   ├── ModelError              a model class that can't be mapped
@@ -31,6 +31,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
+
+
+_SHOWN = 60
+"""Characters of a stored text that an error shows."""
 
 
 class EtcdormError(Exception):
@@ -84,22 +88,33 @@ class ConflictError(RefusedError):
 
 @dataclass(frozen=True, slots=True)
 class FieldFailure:
-    """One thing in a record that does not fit: the etcd key, the field's path in the model, and what is wrong."""
+    """One thing in a record that does not fit: the etcd key, the field's path in the model, and what is wrong.
+
+    ``text`` is what is stored there; None when there is nothing, or no one key is to blame.
+    """
 
     key: str
     field: str
     problem: str
+    text: str | None = None
+
+    def __str__(self) -> str:
+        said = f"{self.key} (field {self.field}): {self.problem}"
+        if self.text is None:
+            return said
+        short = self.text if len(self.text) <= _SHOWN else f"{self.text[:_SHOWN]}..."
+        return f"{said}; it holds {short!r}"
 
 
 class DecodeError(EtcdormError):
-    """A stored record does not fit its model; every failing key and field is in ``failures``, never a value."""
+    """A stored record does not fit its model; every failing key, field and text is in ``failures``."""
 
     def __init__(self, path: str, model: str, failures: Sequence[FieldFailure]) -> None:
         self.path = path
         self.model = model
         self.failures = tuple(failures)
         lines = [f"{path} does not hold a valid {model}:"]
-        lines += [f"  {failure.key} (field {failure.field}): {failure.problem}" for failure in self.failures]
+        lines += [f"  {failure}" for failure in self.failures]
         super().__init__("\n".join(lines))
 
 

@@ -51,7 +51,7 @@ class Expired(Generic[M]):
 
 @dataclass(frozen=True, slots=True)
 class Invalid(Generic[M]):
-    """A record is there, and does not fit the model: ``error`` names every key and field."""
+    """A record is there, and does not fit the model: ``error`` names every key, field and text."""
 
     path: str
     old: M | None

@@ -7,6 +7,7 @@ from typing import Final, Generic, TypeVar
 
 import pydantic_core
 from pydantic import BaseModel, JsonValue, ValidationError
+from pydantic_core import ErrorDetails
 
 from etcdorm.errors import FieldFailure
 from etcdorm.mapping.codecs import ABSENT, Location, Problem, from_json
@@ -27,7 +28,7 @@ class Reader(Generic[M]):
         self.codec = codec
 
     def read(self, fields: Mapping[str, str], keys: Mapping[str, JsonValue]) -> M | list[FieldFailure]:
-        """The model, its key fields given apart; or the failures, with keys relative to the record, and no values.
+        """The model, its key fields given apart; or the failures, with keys relative to the record.
 
         The whole model is validated at once and in JSON mode, the exact inverse of the dump that it was written from,
         for strict models too.
@@ -35,16 +36,19 @@ class Reader(Generic[M]):
         problems: list[Problem] = []
         is_document = "" in fields
         body = _parse_document(fields[""], problems) if is_document else self._parse_directory(fields, problems)
-        failures = [FieldFailure(item.key, dotted(item.key) or "*", item.text) for item in problems]
+        failures = [
+            FieldFailure(item.key, dotted(item.key) or "*", item.text, fields.get(item.key)) for item in problems
+        ]
         try:
             text = pydantic_core.to_json({**body, **keys})
             model = self.model.__pydantic_validator__.validate_json(text, by_alias=False, by_name=True)
         except ValidationError as error:
-            for item in error.errors(include_input=False, include_url=False, include_context=False):
+            for item in error.errors(include_url=False, include_context=False):
                 key = "" if is_document else self.codec.locate(item["loc"])
                 if not _follows(key, problems):
                     message = _QUOTES_INPUT.get(item["type"], item["msg"])
-                    failures.append(FieldFailure(key, _field(item["loc"]), message))
+                    stored = _member(item) if is_document else fields.get(key)
+                    failures.append(FieldFailure(key, _field(item["loc"]), message, stored))
             return failures
         return failures or model
 
@@ -60,6 +64,13 @@ def _parse_document(text: str, problems: list[Problem]) -> dict[str, JsonValue]:
     if value is not ABSENT:
         problems.append(Problem("", "JSON, but not an object"))
     return {}
+
+
+def _member(item: ErrorDetails) -> str | None:
+    """The text of the one member of a document that an error is about."""
+    if not item["loc"] or item["type"] == "missing":
+        return None
+    return pydantic_core.to_json(item["input"], inf_nan_mode="constants").decode()
 
 
 def _follows(key: str, problems: list[Problem]) -> bool:

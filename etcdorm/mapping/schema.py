@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeVar
 
 from pydantic import BaseModel, JsonValue
@@ -86,7 +86,7 @@ class Schema(Paths[M]):
             read = [
                 FieldFailure("", name, "the path spells it in another way than the field does") for name in misspelt
             ]
-        failures = [FieldFailure(str(path / item.key), item.field, item.problem) for item in read]
+        failures = [replace(item, key=str(path / item.key)) for item in read]
         raise DecodeError(str(path), self.name, failures)
 
     def owns(self, key: str) -> bool:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 
 from etcdorm import AlreadyExistsError, NotFoundError, RefusedError, UsageError
-from etcdorm.testing import EtcdServer
+from etcdorm.embedded.command import etcd_arguments, etcd_environment
+from etcdorm.embedded.probe import free_ports
+from etcdorm.testing import EtcdBinary, EtcdServer
 from etcdorm.v2 import (
     Client,
     EtcdAlreadyExist,
@@ -196,11 +199,24 @@ def http(status: str, body: str) -> bytes:
     return f"HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
 
 
-async def test_an_etcd_without_v2_is_told_with_the_flag_that_switches_it_on(etcd: EtcdServer) -> None:
-    answer = http("404 Not Found", "404 page not found\n")
-    async with Proxy(etcd.url, answer=lambda seen: answer) as proxy, Client(proxy.url) as client:
-        with pytest.raises(EtcdProtocolError, match="--enable-v2"):
-            await client.read("/key")
+async def test_an_etcd_without_v2_is_told_with_the_flag_that_switches_it_on(
+    etcd_binary: EtcdBinary, tmp_path: Path
+) -> None:
+    ports = free_ports(2)
+    arguments = etcd_arguments(
+        etcd_binary.version, name="v3", data_dir=tmp_path, ports=(ports[0], ports[1]), extra=["--enable-v2=false"]
+    )
+    process = await asyncio.create_subprocess_exec(
+        etcd_binary.path, *arguments, env=etcd_environment(), stderr=asyncio.subprocess.DEVNULL
+    )
+    try:
+        # It tries on until there is somebody to answer.
+        async with Client(f"http://127.0.0.1:{ports[0]}") as client:
+            with pytest.raises(EtcdProtocolError, match="--enable-v2"):
+                await client.read("/key")
+    finally:
+        process.kill()
+        await process.wait()
 
 
 async def test_a_redirect_is_not_followed(etcd: EtcdServer) -> None:
