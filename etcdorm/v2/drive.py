@@ -112,8 +112,8 @@ async def _try(client: Client, request: Request, left: float) -> Outcome:
                 result = await client.write(str(path), value, ttl, prevExist=False, timeout=share)
             case Swap(path, value, index, ttl):
                 result = await client.write(str(path), value, ttl, prevIndex=index, timeout=share)
-            case Refresh(path, ttl, expected, index):
-                result = await client.refresh(str(path), ttl, prevValue=expected, prevIndex=index, timeout=share)
+            case Refresh(path, ttl, index):
+                result = await client.refresh(str(path), ttl, prevIndex=index, timeout=share)
             case Drop(path, index):
                 result = await client.delete(str(path), prevIndex=index, timeout=share)
             case DropDirectory(path):

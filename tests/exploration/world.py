@@ -71,14 +71,9 @@ class World:
                 del self.keys[name]
                 self.index += 1
                 return Done(self.index)
-            case Refresh(path, ttl, expected, index):
+            case Refresh(path, ttl, index):
                 name = RECORD.relative(path)
-                key = self.keys.get(name)
-                if key is None:
-                    return self._refused(MISSING)
-                if (expected is not None and key.value != expected) or (index is not None and key.index != index):
-                    return self._refused(MISMATCH)
-                return self._set(name, key.value, ttl)
+                return self._compare(name, index) or self._set(name, self.keys[name].value, ttl)
 
     def expire(self, name: str) -> None:
         del self.keys[name]

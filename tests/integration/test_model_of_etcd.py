@@ -38,17 +38,15 @@ def _request(dice: random.Random, world: World) -> Request:
     key = world.keys.get(name)
     index = key.index if key is not None and dice.random() < 0.7 else dice.randint(1, world.index + 1)
     value = f"v{dice.randrange(3)}"
-    match dice.randrange(5):
+    match dice.randrange(4):
         case 0:
             return Reserve(path, reservation("w"), 60)
         case 1:
             return Swap(path, value, index, dice.choice((None, 60)))
         case 2:
             return Drop(path, index)
-        case 3:
-            return Refresh(path, 60, value=value)
         case _:
-            return Refresh(path, 60, index=index)
+            return Refresh(path, 60, index)
 
 
 def _moved(request: Request, offset: int) -> Request:
@@ -57,8 +55,8 @@ def _moved(request: Request, offset: int) -> Request:
             return Swap(path, value, index + offset, ttl)
         case Drop(path, index):
             return Drop(path, index + offset)
-        case Refresh(path, ttl, value, index):
-            return Refresh(path, ttl, value, None if index is None else index + offset)
+        case Refresh(path, ttl, index):
+            return Refresh(path, ttl, index + offset)
         case _:
             return request
 

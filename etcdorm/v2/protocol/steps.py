@@ -25,7 +25,7 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Reserve:
-    """Create a key that expires soon (prevExist=false), for the sake of the index it gets."""
+    """Create a key that expires (prevExist=false): for the index it gets, or as a lease that a commit will name."""
 
     path: Path
     value: str
@@ -59,12 +59,11 @@ class DropDirectory:
 
 @dataclass(frozen=True, slots=True)
 class Refresh:
-    """Move the TTL of a key that still has this value or this index; its watchers sleep on."""
+    """Move the TTL of a key that still has this index; its watchers sleep on."""
 
     path: Path
     ttl: int
-    value: str | None = None
-    index: int | None = None
+    index: int
 
 
 @dataclass(frozen=True, slots=True)
