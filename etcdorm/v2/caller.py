@@ -42,10 +42,13 @@ class Caller:
         self._expected = expected_cluster_id
         self._transport = Transport(connect_timeout=connect_timeout)
 
-    async def call(self, request: Request, understand: Understand[T], timeout: float | None) -> T:
+    async def call(
+        self, request: Request, understand: Understand[T], timeout: float | None, *, spare: float = 0.0
+    ) -> T:
         """Send a request until it is answered, its time is up, or it must not be sent again.
 
-        Units: ``timeout`` in seconds, over all endpoints and tries; None waits for ever.
+        Units: ``timeout`` in seconds, over all endpoints and tries; None waits for ever. ``spare`` of them are left
+            over by a write that gets no answer, for whoever wants to look what became of it.
         Resend: reads, and what was never sent.
         Cancel: a write may have happened, or may still happen.
         Raises: EtcdUnavailable, EtcdUnconfirmed, EtcdWatchTimedOut, and what ``understand`` raises.
@@ -61,7 +64,7 @@ class Caller:
                 raise EtcdUnavailable(f"{words}: the time was up before it was sent; nothing was changed")
             try:
                 answer = await self._transport.send(
-                    request.method, url + request.target, request.form, timeout=self._share(request, deadline)
+                    request.method, url + request.target, request.form, timeout=self._share(request, deadline, spare)
                 )
                 self._check_cluster(answer, url, words)
                 result = understand(request, answer, words)
@@ -91,12 +94,14 @@ class Caller:
         """Close all connections; calls under way end with an error. May be called twice."""
         await self._transport.close()
 
-    def _share(self, request: Request, deadline: float | None) -> float | None:
+    def _share(self, request: Request, deadline: float | None, spare: float) -> float | None:
         """How long one try may take: a read leaves time for the other endpoints, a write gets all there is."""
         if deadline is None:
             return None
         left = max(0.0, deadline - time.monotonic())
-        if request.writes or request.waits:
+        if request.writes:
+            return max(left - spare, left / 2)
+        if request.waits:
             return left
         return left if len(self.endpoints.urls) == 1 else left / 2
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
@@ -17,6 +18,7 @@ from etcdorm.v2.eternal import EternalWatch
 from etcdorm.v2.keys import as_result
 from etcdorm.v2.request import Request, Value
 from etcdorm.v2.result import EtcdResult
+from etcdorm.v2.settle import can_settle, change
 from etcdorm.v2.transport import Answer
 
 _log = logging.getLogger("etcdorm.v2")
@@ -37,7 +39,8 @@ class Client:
     to any of the hosts that are named, and never to others).
 
     Reads never go back in time, whichever member answers: an answer that is older than one already seen is asked for
-    again with ``quorum=true``. A write whose answer is lost is never sent again: it raises EtcdUnconfirmed.
+    again with ``quorum=true``. A write whose answer is lost is never resent blindly: it is settled by reading back
+    where that can tell for certain (``etcdorm.v2.settle``), and raises EtcdUnconfirmed where it can't.
     """
 
     def __init__(
@@ -101,13 +104,16 @@ class Client:
         prevIndex: int | None = None,
         prevExist: bool | None = None,
         refresh: bool = False,
+        unique: bool = False,
         timeout: float | None = None,
     ) -> EtcdResult:
         """Write a key, a directory (``dir``), or a new in-order key under a directory (``append``).
 
         A write without ``ttl`` takes a TTL away that the key had. ``refresh`` moves the TTL alone and wakes no watcher.
+        ``unique`` says that no other call writes this value, because it names its maker or a chance number: then a
+        lost answer is settled by finding the value.
         Units: ``ttl`` in whole seconds of the server's clock, ``timeout`` in seconds.
-        Resend: never once it was sent.
+        Resend: once it was sent, only with ``prevIndex``, after a quorum read has found the key still at that index.
         Cancel: the write may have happened, or may still happen.
         Raises: EtcdCompareFailed, EtcdAlreadyExist, EtcdKeyNotFound and others where a condition is not met;
             EtcdUnavailable when nothing was sent; EtcdUnconfirmed when the answer was lost; UsageError.
@@ -124,7 +130,7 @@ class Client:
             prevExist=prevExist,
             refresh=refresh,
         )
-        return await self._call(request, self._caller.timeout if timeout is None else timeout)
+        return await self._change(request, timeout, unique=unique)
 
     set = write
 
@@ -202,18 +208,21 @@ class Client:
         *,
         prevValue: Value | None = None,
         prevIndex: int | None = None,
+        unique: bool = False,
         timeout: float | None = None,
     ) -> EtcdResult:
         """Delete a key, an empty directory (``dir``), or a directory with all that is in it (``recursive``).
 
-        Resend: never once it was sent.
+        ``unique`` says that no other call deletes this key by this ``prevIndex``: then a lost answer is settled by
+        finding it deleted so.
+        Resend: once it was sent, only with ``prevIndex``, after a quorum read has found the key still at that index.
         Cancel: the delete may have happened, or may still happen.
         Raises: as ``write``; EtcdDirNotEmpty; EtcdNotFile for a directory without a flag, or with a condition.
         """
         request = requests.delete(
             self.key_endpoint, key, recursive=recursive, dir=dir, prevValue=prevValue, prevIndex=prevIndex
         )
-        return await self._call(request, self._caller.timeout if timeout is None else timeout)
+        return await self._change(request, timeout, unique=unique)
 
     async def pop(
         self,
@@ -223,19 +232,29 @@ class Client:
         *,
         prevValue: Value | None = None,
         prevIndex: int | None = None,
+        unique: bool = False,
         timeout: float | None = None,
     ) -> EtcdResult:
         """Delete as ``delete`` does, and return what was there."""
-        result = await self.delete(key, recursive, dir, prevValue=prevValue, prevIndex=prevIndex, timeout=timeout)
+        result = await self.delete(
+            key, recursive, dir, prevValue=prevValue, prevIndex=prevIndex, unique=unique, timeout=timeout
+        )
         return result.prev_node or result
 
     async def test_and_set(
-        self, key: str, value: Value, prev_value: Value, ttl: int | None = None, *, timeout: float | None = None
+        self,
+        key: str,
+        value: Value,
+        prev_value: Value,
+        ttl: int | None = None,
+        *,
+        unique: bool = False,
+        timeout: float | None = None,
     ) -> EtcdResult:
         """Write a key that has the value ``prev_value``; ``write`` with ``prevValue``."""
-        return await self.write(key, value, ttl, prevValue=prev_value, timeout=timeout)
+        return await self.write(key, value, ttl, prevValue=prev_value, unique=unique, timeout=timeout)
 
-    async def update(self, result: EtcdResult, *, timeout: float | None = None) -> EtcdResult:
+    async def update(self, result: EtcdResult, *, unique: bool = False, timeout: float | None = None) -> EtcdResult:
         """Write the value of a result that was read and changed, unless somebody has written the key since.
 
         The TTL that the key had left when it was read is set again.
@@ -243,7 +262,7 @@ class Client:
             directory, which has no value; else as ``write``.
         """
         request = requests.update(self.key_endpoint, result)
-        return await self._call(request, self._caller.timeout if timeout is None else timeout)
+        return await self._change(request, timeout, unique=unique)
 
     async def refresh(
         self,
@@ -310,8 +329,17 @@ class Client:
     ) -> None:
         await self.close()
 
-    async def _call(self, request: Request, timeout: float | None) -> EtcdResult:
-        return await self._caller.call(request, self._understand, timeout)
+    async def _call(self, request: Request, timeout: float | None, *, spare: float = 0.0) -> EtcdResult:
+        return await self._caller.call(request, self._understand, timeout, spare=spare)
+
+    async def _change(self, request: Request, timeout: float | None, *, unique: bool) -> EtcdResult:
+        """Send a write; settle it when its answer is lost, as far as that can be done."""
+        timeout = self._caller.timeout if timeout is None else timeout
+        if not can_settle(request, unique=unique):
+            return await self._call(request, timeout)
+        return await change(
+            self, partial(self._call, request, spare=timeout / 5), request, unique=unique, timeout=timeout
+        )
 
     async def _ask(self, page: str, understand: Understand[T], timeout: float | None) -> T:
         request = cluster.about(self._prefix, page)

@@ -25,7 +25,10 @@ LONGEST_KEY = 2800  # bytes as it stands in the URL, where a prefix and a condit
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What goes to any endpoint: ``target`` is what follows the endpoint's URL, ``form`` the body."""
+    """What goes to any endpoint: ``target`` is what follows the endpoint's URL, ``form`` the body.
+
+    ``value`` and ``prevIndex`` stand in the query or the form as well; a lost answer is settled by them.
+    """
 
     method: Method
     key: Path
@@ -33,6 +36,8 @@ class Request:
     query: str = ""
     form: bytes | None = None
     waits: bool = False
+    value: str | None = None
+    prevIndex: int | None = None
 
     @property
     def target(self) -> str:
@@ -121,7 +126,8 @@ def write(
         raise UsageError("append=True makes a new key, so it takes no prevValue, prevIndex or prevExist")
     if prevExist is False and not (prevValue is None and prevIndex is None):
         raise UsageError("with prevExist=False etcd ignores prevValue and prevIndex")
-    fields = [f"value={quote_plus(text_of(value))}"] if value is not None else []
+    text = None if value is None else text_of(value)
+    fields = [] if text is None else [f"value={quote_plus(text)}"]
     if ttl is not None:
         fields.append(f"ttl={_ttl(ttl)}")
     if dir:
@@ -132,7 +138,7 @@ def write(
         fields.append(f"prevExist={'true' if prevExist else 'false'}")
     fields += _conditions(prevValue, prevIndex)
     method: Method = "POST" if append else "PUT"
-    return Request(method, key_path(key), prefix, form="&".join(fields).encode())
+    return Request(method, key_path(key), prefix, form="&".join(fields).encode(), value=text, prevIndex=prevIndex)
 
 
 def update(prefix: str, result: EtcdResult) -> Request:
@@ -179,7 +185,7 @@ def delete(
     if parts and len(parts[0]) > _LONGEST_IN_URL:
         raise UsageError("prevValue is too long for a DELETE, where it goes into the URL; compare by prevIndex")
     parts += [f"{name}=true" for name, on in (("recursive", recursive), ("dir", dir)) if on]
-    return Request("DELETE", key_path(key), prefix, query="&".join(parts))
+    return Request("DELETE", key_path(key), prefix, query="&".join(parts), prevIndex=prevIndex)
 
 
 def _conditions(prevValue: Value | None, prevIndex: int | None) -> list[str]:

@@ -280,12 +280,12 @@ class Twin(Client):
         super().__init__(url)
         self._act: Callable[[], Awaitable[object]] | None = act
 
-    async def _call(self, request: Request, timeout: float | None) -> EtcdResult:
+    async def _call(self, request: Request, timeout: float | None, *, spare: float = 0.0) -> EtcdResult:
         if request.writes and self._act is not None:
             act, self._act = self._act, None
             await act()
             raise EtcdUnconfirmed("the answer was lost, as the test wants it")
-        return await super()._call(request, timeout)
+        return await super()._call(request, timeout, spare=spare)
 
 
 async def test_a_document_that_another_writer_changed_in_the_same_way_is_not_taken_for_ones_own(
