@@ -28,9 +28,11 @@ from etcdorm.v2.errors import (
     StopWatching,
 )
 from etcdorm.v2.eternal import EternalWatch
+from etcdorm.v2.observers import Call, Observer
 from etcdorm.v2.result import EtcdResult
 
 __all__ = [
+    "Call",
     "Client",
     "EtcdAlreadyExist",
     "EtcdClusterIdChanged",
@@ -57,5 +59,6 @@ __all__ = [
     "EtcdWatcherCleared",
     "EternalWatch",
     "Member",
+    "Observer",
     "StopWatching",
 ]

@@ -19,6 +19,8 @@ from etcdorm.v2.errors import (
     EtcdUnconfirmed,
     EtcdWatchTimedOut,
 )
+from etcdorm.v2.observers import Call, Observer
+from etcdorm.v2.report import Report
 from etcdorm.v2.request import Request
 from etcdorm.v2.retry import GiveUp, after_failure
 from etcdorm.v2.transport import Answer, AnswerLost, NotSent, Transport, WaitedInVain
@@ -35,11 +37,18 @@ class Caller:
     """The endpoints of one cluster, the connections to them, and the rules of trying."""
 
     def __init__(
-        self, urls: Iterable[str], *, timeout: float, connect_timeout: float, expected_cluster_id: str | None
+        self,
+        urls: Iterable[str],
+        *,
+        timeout: float,
+        connect_timeout: float,
+        expected_cluster_id: str | None,
+        observers: Sequence[Observer] = (),
     ) -> None:
         self.endpoints = Endpoints(urls)
         self.timeout = timeout
         self._expected = expected_cluster_id
+        self._observers = tuple(observers)
         self._transport = Transport(connect_timeout=connect_timeout)
 
     async def call(
@@ -53,6 +62,20 @@ class Caller:
         Cancel: a write may have happened, or may still happen.
         Raises: EtcdUnavailable, EtcdUnconfirmed, EtcdWatchTimedOut, and what ``understand`` raises.
         """
+        if not self._observers:
+            return await self._run(request, understand, timeout, spare, None)
+        report = Report(self._observers, Call(request.method, str(request.key), request.waits))
+        try:
+            result = await self._run(request, understand, timeout, spare, report)
+        except BaseException as error:
+            report.ended(error)
+            raise
+        report.ended(None)
+        return result
+
+    async def _run(
+        self, request: Request, understand: Understand[T], timeout: float | None, spare: float, report: Report | None
+    ) -> T:
         deadline = None if timeout is None else time.monotonic() + timeout
         tries = 0
         while True:
@@ -62,10 +85,14 @@ class Caller:
             words = f"{request.method} {request.key} at {url}"
             if deadline is not None and now >= deadline:
                 raise EtcdUnavailable(f"{words}: the time was up before it was sent; nothing was changed")
+            if report is not None:
+                report.trying(url)
             try:
                 answer = await self._transport.send(
                     request.method, url + request.target, request.form, timeout=self._share(request, deadline, spare)
                 )
+                if report is not None:
+                    report.answered(url, answer.status)
                 self._check_cluster(answer, url, words)
                 result = understand(request, answer, words)
                 self.endpoints.worked(url)
@@ -75,6 +102,8 @@ class Caller:
                 raise
             except (NotSent, AnswerLost) as error:
                 failure = error
+                if report is not None:
+                    report.failed(url, failure)
             except EtcdUnavailable as error:  # a member that answers, but has no majority behind it
                 failure = AnswerLost(str(error))
             now = time.monotonic()
@@ -87,6 +116,8 @@ class Caller:
                 raise _gave_up(words, failure, unconfirmed=step.unconfirmed, tries=tries) from failure
             if isinstance(failure, AnswerLost) and failure.index and request.waits_from_now:
                 request = request.waiting_from(failure.index + 1)
+            if report is not None:
+                report.again(url, self.endpoints.best(now + step.after), step.after)
             _log.debug("%s: %s; again in %.2f s", words, failure, step.after)
             await asyncio.sleep(step.after)
 

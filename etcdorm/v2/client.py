@@ -16,6 +16,7 @@ from etcdorm.v2.caller import Caller, Understand, endpoint_urls
 from etcdorm.v2.errors import EtcdException, EtcdKeyNotFound, EtcdRefused
 from etcdorm.v2.eternal import EternalWatch
 from etcdorm.v2.keys import as_result
+from etcdorm.v2.observers import Observer
 from etcdorm.v2.request import Request, Value
 from etcdorm.v2.result import EtcdResult
 from etcdorm.v2.settle import can_settle, change
@@ -38,6 +39,9 @@ class Client:
     without effect: ``allow_redirect`` (etcd 3.3 to 3.5 never redirects) and ``allow_reconnect`` (a call may always go
     to any of the hosts that are named, and never to others).
 
+    ``observers`` are told of every call, request and retry (``etcdorm.v2.observers``, with adapters for OpenTelemetry
+    and Prometheus beside it).
+
     Reads never go back in time, whichever member answers: an answer that is older than one already seen is asked for
     again with ``quorum=true``. A write whose answer is lost is never resent blindly: it is settled by reading back
     where that can tell for certain (``etcdorm.v2.settle``), and raises EtcdUnconfirmed where it can't.
@@ -55,6 +59,7 @@ class Client:
         expected_cluster_id: str | None = None,
         timeout: float = 10.0,
         connect_timeout: float = 2.0,
+        observers: Sequence[Observer] = (),
     ) -> None:
         self._prefix = requests.api_prefix(version_prefix)
         self._caller = Caller(
@@ -62,6 +67,7 @@ class Client:
             timeout=timeout,
             connect_timeout=connect_timeout,
             expected_cluster_id=expected_cluster_id,
+            observers=observers,
         )
         self._seen = 0
 

@@ -74,6 +74,8 @@ NAMES = {
         "EtcdWatchTimedOut",
         "EtcdWatcherCleared",
         "EternalWatch",
+        "Call",
+        "Observer",
         "Member",
         "StopWatching",
     },
