@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from etcdorm.errors import UsageError
@@ -23,7 +24,7 @@ from etcdorm.v2.observers import Call, Observer
 from etcdorm.v2.report import Report
 from etcdorm.v2.request import Request
 from etcdorm.v2.retry import GiveUp, after_failure
-from etcdorm.v2.transport import Answer, AnswerLost, NotSent, Transport, WaitedInVain
+from etcdorm.v2.transport import Answer, AnswerLost, NotSent, Streamed, Transport, WaitedInVain
 
 _log = logging.getLogger("etcdorm.v2")
 
@@ -52,10 +53,17 @@ class Caller:
         self._transport = Transport(connect_timeout=connect_timeout)
 
     async def call(
-        self, request: Request, understand: Understand[T], timeout: float | None, *, spare: float = 0.0
+        self,
+        request: Request,
+        understand: Understand[T],
+        timeout: float | None,
+        *,
+        spare: float = 0.0,
+        at: str | None = None,
     ) -> T:
         """Send a request until it is answered, its time is up, or it must not be sent again.
 
+        ``at`` names the one endpoint to ask, once.
         Units: ``timeout`` in seconds, over all endpoints and tries; None waits for ever. ``spare`` of them are left
             over by a write that gets no answer, for whoever wants to look what became of it.
         Resend: reads, and what was never sent.
@@ -63,10 +71,10 @@ class Caller:
         Raises: EtcdUnavailable, EtcdUnconfirmed, EtcdWatchTimedOut, and what ``understand`` raises.
         """
         if not self._observers:
-            return await self._run(request, understand, timeout, spare, None)
+            return await self._run(request, understand, timeout, spare, at, None)
         report = Report(self._observers, Call(request.method, str(request.key), request.waits))
         try:
-            result = await self._run(request, understand, timeout, spare, report)
+            result = await self._run(request, understand, timeout, spare, at, report)
         except BaseException as error:
             report.ended(error)
             raise
@@ -74,14 +82,20 @@ class Caller:
         return result
 
     async def _run(
-        self, request: Request, understand: Understand[T], timeout: float | None, spare: float, report: Report | None
+        self,
+        request: Request,
+        understand: Understand[T],
+        timeout: float | None,
+        spare: float,
+        at: str | None,
+        report: Report | None,
     ) -> T:
         deadline = None if timeout is None else time.monotonic() + timeout
         tries = 0
         while True:
             tries += 1
             now = time.monotonic()
-            url = self.endpoints.best(now)
+            url = at or self.endpoints.best(now)
             words = f"{request.method} {request.key} at {url}"
             if deadline is not None and now >= deadline:
                 raise EtcdUnavailable(f"{words}: the time was up before it was sent; nothing was changed")
@@ -108,8 +122,10 @@ class Caller:
                 failure = AnswerLost(str(error))
             now = time.monotonic()
             if isinstance(failure, WaitedInVain) and request.waits:
-                raise EtcdWatchTimedOut(f"{words}: {failure}", index=failure.index or 0)
+                raise EtcdWatchTimedOut(f"{words}: {failure}", index=failure.index or 0, raft_index=failure.raft_index)
             self.endpoints.failed(url, now)
+            if at is not None:
+                raise _gave_up(words, failure, unconfirmed=request.writes, tries=1) from failure
             others = len(self.endpoints.urls) - 1
             step = after_failure(failure, writes=request.writes, tries=tries, others=others, now=now, deadline=deadline)
             if isinstance(step, GiveUp):
@@ -120,6 +136,25 @@ class Caller:
                 report.again(url, self.endpoints.best(now + step.after), step.after)
             _log.debug("%s: %s; again in %.2f s", words, failure, step.after)
             await asyncio.sleep(step.after)
+
+    @asynccontextmanager
+    async def stream(self, request: Request, understand: Understand[object]) -> AsyncIterator[tuple[str, Streamed]]:
+        """The endpoint that was asked, and its answer while it comes; one try, at the best endpoint.
+
+        Raises: EtcdUnavailable when it can't be had or breaks; what ``understand`` raises for a refusal.
+        """
+        url = self.endpoints.best(time.monotonic())
+        words = f"{request.method} {request.key} at {url}"
+        try:
+            async with self._transport.stream(url + request.target) as streamed:
+                if streamed.status != 200:
+                    understand(request, await streamed.answer(), words)
+                self._check_cluster(streamed, url, words)
+                self.endpoints.worked(url)
+                yield url, streamed
+        except (NotSent, AnswerLost) as error:
+            self.endpoints.failed(url, time.monotonic())
+            raise EtcdUnavailable(f"{words}: {error}") from error
 
     async def close(self) -> None:
         """Close all connections; calls under way end with an error. May be called twice."""
@@ -136,7 +171,7 @@ class Caller:
             return left
         return left if len(self.endpoints.urls) == 1 else left / 2
 
-    def _check_cluster(self, answer: Answer, url: str, words: str) -> None:
+    def _check_cluster(self, answer: Answer | Streamed, url: str, words: str) -> None:
         found = answer.cluster_id
         if self._expected and found and found != self._expected:
             self.endpoints.failed(url, time.monotonic())

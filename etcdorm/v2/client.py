@@ -20,6 +20,7 @@ from etcdorm.v2.observers import Observer
 from etcdorm.v2.request import Request, Value
 from etcdorm.v2.result import EtcdResult
 from etcdorm.v2.settle import can_settle, change
+from etcdorm.v2.source import KeySource
 from etcdorm.v2.transport import Answer
 
 _log = logging.getLogger("etcdorm.v2")
@@ -202,9 +203,11 @@ class Client:
     def eternal_watch(self, key: str, index: int | None = None, recursive: bool | None = None) -> EternalWatch:
         """Iterate with ``async for`` over all changes of a key, from ``index`` on or from the first step on.
 
-        No event is skipped; when the history has lost some, EtcdEventIndexCleared is raised.
+        No event is skipped; when the history has lost some, EtcdEventIndexCleared is raised. With many changes a
+        second, enter it: ``async with client.eternal_watch(...) as events``; then it streams.
         """
-        return EternalWatch(self, key, index, recursive=bool(recursive))
+        source = KeySource(self._caller, self._understand, self.key_endpoint, key, recursive=bool(recursive))
+        return EternalWatch(source, index)
 
     async def delete(
         self,

@@ -85,6 +85,10 @@ class EtcdUnconfirmed(EtcdConnectionFailed, UnconfirmedError):
 class EtcdWatchTimedOut(EtcdConnectionFailed):
     """A wait with a timeout saw no event. ``index`` is where the store stood when the wait was registered."""
 
+    def __init__(self, text: str, *, index: int = 0, raft_index: int = 0) -> None:
+        super().__init__(text, index=index)
+        self.raft_index = raft_index
+
 
 class EtcdRefused(EtcdException, RefusedError):
     """The server understood the request and said no; nothing was changed."""

@@ -171,6 +171,12 @@ def read(
     return Request("GET", key_path(key), prefix, query="&".join(parts), waits=wait)
 
 
+def stream(prefix: str, key: str, *, recursive: bool) -> Request:
+    """All changes from now on. Never with a waitIndex: etcd would send one event of its history, and then none."""
+    query = "wait=true&stream=true&recursive=true" if recursive else "wait=true&stream=true"
+    return Request("GET", key_path(key), prefix, query=query, waits=True)
+
+
 def delete(
     prefix: str,
     key: str,

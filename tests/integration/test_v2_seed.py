@@ -29,6 +29,7 @@ from etcdorm.v2 import (
     EternalWatch,
     StopWatching,
 )
+from etcdorm.v2.pace import Pace
 from tests.support.proxy import Fate, Proxy, Seen, cut_first
 from tests.support.raw import flush_history, soon
 
@@ -196,9 +197,15 @@ async def test_an_eternal_watch_goes_on_after_etcd_was_restarted(etcd: EtcdServe
     assert (await waiting).value == "b"
 
 
+def short_polls(client: Client, key: str, index: int) -> EternalWatch:
+    watch = client.eternal_watch(key, index)
+    watch._pace = Pace(0.05)
+    return watch
+
+
 async def test_an_eternal_watch_goes_on_after_a_poll_that_saw_nothing(client: Client) -> None:
     start = (await client.write("/key", "a")).modifiedIndex
-    watch = EternalWatch(client, "/key", start + 1, poll=0.05)
+    watch = short_polls(client, "/key", start + 1)
     waiting = asyncio.create_task(soon(watch))
     await flush_history(client)  # so it has to have moved on
     await client.write("/key", "b")
@@ -217,7 +224,7 @@ async def test_an_eternal_watch_of_a_cleared_history_says_so(client: Client) -> 
 
 async def test_an_eternal_watch_of_an_index_that_the_store_has_not_reached_says_so(client: Client) -> None:
     now = (await client.write("/key", "a")).modifiedIndex
-    watch = EternalWatch(client, "/key", now + 1_000_000, poll=0.05)
+    watch = short_polls(client, "/key", now + 1_000_000)
     with pytest.raises(EtcdEventIndexCleared, match="made anew"):
         await soon(watch)
 
