@@ -15,10 +15,10 @@ from prometheus_client import CollectorRegistry
 
 from etcdorm import EtcdModel, connect
 from etcdorm.testing import EtcdServer
+from etcdorm.testing.faults import Fate, FaultProxy, first
 from etcdorm.v2 import Call, Client, EtcdKeyNotFound, EtcdUnavailable, EtcdUnconfirmed, Observer
 from etcdorm.v2.observers.opentelemetry import OpenTelemetryObserver
 from etcdorm.v2.observers.prometheus import PrometheusObserver
-from tests.support.proxy import Fate, Proxy, cut_first
 
 DEAD = "http://127.0.0.1:1"
 
@@ -99,7 +99,7 @@ async def test_a_dead_endpoint_is_told_and_the_one_that_is_asked_instead(etcd: E
 async def test_a_read_that_is_sent_again_to_the_same_endpoint_is_told(etcd: EtcdServer) -> None:
     notes = Notes()
     async with (
-        Proxy(etcd.url, judge=cut_first("GET", Fate.CUT_AFTER)) as proxy,
+        FaultProxy(etcd.url, judge=first("GET", Fate.CUT_AFTER)) as proxy,
         Client(proxy.url, observers=[notes]) as client,
     ):
         await client.read("/")
@@ -217,7 +217,7 @@ async def test_a_span_belongs_to_the_one_around_its_call(etcd: EtcdServer) -> No
 async def test_an_error_that_nobody_asked_for_makes_the_span_one(etcd: EtcdServer, key: str, code: StatusCode) -> None:
     traced = Traced()
     async with (
-        Proxy(etcd.url, judge=cut_first("PUT", Fate.CUT_AFTER)) as proxy,
+        FaultProxy(etcd.url, judge=first("PUT", Fate.CUT_AFTER)) as proxy,
         Client(proxy.url, observers=[OpenTelemetryObserver(traced.provider)]) as client,
     ):
         with pytest.raises((EtcdKeyNotFound, EtcdUnconfirmed)):

@@ -19,12 +19,12 @@ from etcdorm import (
     connect,
 )
 from etcdorm.testing import EtcdServer
+from etcdorm.testing.faults import Fate, FaultProxy, Seen
 from etcdorm.v2 import Client, EtcdCompareFailed, EtcdResult, EtcdUnconfirmed
 from etcdorm.v2.request import Request
 from etcdorm.v2.store import V2Store
 from tests.support.lossy import LossyClient
 from tests.support.models import Doc, Node, Service
-from tests.support.proxy import Fate, Proxy, Seen
 from tests.support.raw import expire, leaves, texts, until_gone
 
 
@@ -105,7 +105,7 @@ async def test_an_answer_that_is_not_etcds_after_the_commit_does_not_undo_it(etc
         return None
 
     armed = False
-    async with Proxy(etcd.url, answer=gateway) as proxy, connect(proxy.url) as session, connect(etcd.url) as plain:
+    async with FaultProxy(etcd.url, answer=gateway) as proxy, connect(proxy.url) as session, connect(etcd.url) as plain:
         node = await session.save(Node(name="n1", labels={"a": "1", "b": "2"}))
         node.port, node.labels = 1, {"a": "2", "c": "3"}
         armed, writes = True, 0
@@ -142,7 +142,7 @@ async def test_a_watch_outlives_a_time_in_which_it_can_not_read_anew(etcd: EtcdS
 
     blocked, tries, long_enough = False, list[Seen](), asyncio.Event()
     async with (
-        Proxy(etcd.url, judge=judge) as proxy,
+        FaultProxy(etcd.url, judge=judge) as proxy,
         connect(etcd.url) as plain,
         connect(proxy.url, timeout=0.3) as session,
         session.watch(Node) as changes,
@@ -263,7 +263,7 @@ async def test_a_ttl_that_could_not_be_set_is_told(etcd: EtcdServer) -> None:
             commits.append(seen)
         return Fate.PASS if not commits or commits == [seen] else Fate.CUT_BEFORE
 
-    async with connect(etcd.url) as plain, Proxy(etcd.url, judge=judge) as proxy:
+    async with connect(etcd.url) as plain, FaultProxy(etcd.url, judge=judge) as proxy:
         await plain.save(Node(name="n1"), ttl=60)
         async with connect(proxy.url, timeout=0.5) as session:
             node = await session.load(Node, "n1")

@@ -12,6 +12,7 @@ from etcdorm import AlreadyExistsError, NotFoundError, RefusedError, UsageError
 from etcdorm.embedded.command import etcd_arguments, etcd_environment
 from etcdorm.embedded.probe import free_ports
 from etcdorm.testing import EtcdBinary, EtcdServer
+from etcdorm.testing.faults import FaultProxy
 from etcdorm.v2 import (
     Client,
     EtcdAlreadyExist,
@@ -28,7 +29,6 @@ from etcdorm.v2 import (
     EtcdUnavailable,
     EtcdUnconfirmed,
 )
-from tests.support.proxy import Proxy
 from tests.support.raw import flush_history
 
 Call = Callable[[Client], Awaitable[object]]
@@ -168,7 +168,7 @@ USAGE: dict[str, tuple[Call, str]] = {
 @pytest.mark.parametrize("case", USAGE)
 async def test_what_can_not_be_right_is_refused_before_anything_is_sent(etcd: EtcdServer, case: str) -> None:
     call, problem = USAGE[case]
-    async with Proxy(etcd.url) as proxy, Client(proxy.url) as client:
+    async with FaultProxy(etcd.url) as proxy, Client(proxy.url) as client:
         with pytest.raises(UsageError, match=problem):
             await call(client)
         assert not proxy.seen
@@ -221,7 +221,7 @@ async def test_an_etcd_without_v2_is_told_with_the_flag_that_switches_it_on(
 
 async def test_a_redirect_is_not_followed(etcd: EtcdServer) -> None:
     answer = b"HTTP/1.1 301 Moved\r\nLocation: /v2/keys/other\r\nContent-Length: 0\r\n\r\n"
-    async with Proxy(etcd.url, answer=lambda seen: answer) as proxy, Client(proxy.url) as client:
+    async with FaultProxy(etcd.url, answer=lambda seen: answer) as proxy, Client(proxy.url) as client:
         with pytest.raises(EtcdProtocolError):
             await client.write("/key", "a", append=True)
         assert len(proxy.seen) == 1
@@ -229,13 +229,13 @@ async def test_a_redirect_is_not_followed(etcd: EtcdServer) -> None:
 
 @pytest.mark.parametrize("status", ["502 Bad Gateway", "200 OK"])
 async def test_a_write_that_something_else_answered_is_unconfirmed(etcd: EtcdServer, status: str) -> None:
-    async with Proxy(etcd.url, answer=lambda seen: http(status, "what?")) as proxy, Client(proxy.url) as client:
+    async with FaultProxy(etcd.url, answer=lambda seen: http(status, "what?")) as proxy, Client(proxy.url) as client:
         with pytest.raises(EtcdUnconfirmed):
             await client.write("/key", "a")
 
 
 async def test_a_read_that_a_broken_gateway_answered_is_unavailable(etcd: EtcdServer) -> None:
     answer = http("502 Bad Gateway", "what?")
-    async with Proxy(etcd.url, answer=lambda seen: answer) as proxy, Client(proxy.url, timeout=0.3) as client:
+    async with FaultProxy(etcd.url, answer=lambda seen: answer) as proxy, Client(proxy.url, timeout=0.3) as client:
         with pytest.raises(EtcdUnavailable):
             await client.read("/key")

@@ -11,6 +11,7 @@ import pytest
 
 from etcdorm import LockLostError, UnconfirmedError, UsageError
 from etcdorm.testing import EtcdServer
+from etcdorm.testing.faults import Fate, FaultProxy, Seen, first
 from etcdorm.v2 import (
     Client,
     EtcdAlreadyExist,
@@ -30,7 +31,6 @@ from etcdorm.v2 import (
     StopWatching,
 )
 from etcdorm.v2.pace import Pace
-from tests.support.proxy import Fate, Proxy, Seen, cut_first
 from tests.support.raw import flush_history, soon
 
 # -- update, pop, test_and_set, contains -------------------------------------------------------------------------------
@@ -60,7 +60,7 @@ async def test_a_result_of_an_update_can_be_updated_again(client: Client) -> Non
 
 
 async def test_update_refuses_a_directory_before_anything_is_sent(etcd: EtcdServer) -> None:
-    async with Proxy(etcd.url) as proxy, Client(proxy.url) as client:
+    async with FaultProxy(etcd.url) as proxy, Client(proxy.url) as client:
         directory = await client.write("/dir", dir=True)
         with pytest.raises(UsageError, match="directory"):
             await client.update(directory)
@@ -68,7 +68,7 @@ async def test_update_refuses_a_directory_before_anything_is_sent(etcd: EtcdServ
 
 
 async def test_update_refuses_a_result_without_a_value_before_anything_is_sent(etcd: EtcdServer) -> None:
-    async with Proxy(etcd.url) as proxy, Client(proxy.url) as client:
+    async with FaultProxy(etcd.url) as proxy, Client(proxy.url) as client:
         result = await client.write("/key", "a")
         result.value = None
         with pytest.raises(UsageError):
@@ -108,7 +108,7 @@ CALLS: dict[str, Callable[[Client], Awaitable[object]]] = {
 @pytest.mark.parametrize("fate", [Fate.CUT_BEFORE, Fate.CUT_AFTER])
 @pytest.mark.parametrize("call", CALLS)
 async def test_a_write_whose_answer_is_lost_is_sent_once(etcd: EtcdServer, call: str, fate: Fate) -> None:
-    async with Proxy(etcd.url) as proxy, Client(proxy.url) as client:
+    async with FaultProxy(etcd.url) as proxy, Client(proxy.url) as client:
         await client.write("/key", "a")
         before = len(proxy.seen)
         proxy.judge = lambda seen: fate if seen.number > before and seen.method != "GET" else Fate.PASS
@@ -180,7 +180,7 @@ async def test_an_eternal_watch_without_an_index_begins_with_its_first_step(clie
 
 async def test_an_eternal_watch_goes_on_after_its_connection_broke(etcd: EtcdServer, client: Client) -> None:
     start = (await client.write("/key", "a")).modifiedIndex
-    async with Proxy(etcd.url, judge=cut_first("GET", Fate.CUT_AFTER)) as proxy, Client(proxy.url) as watching:
+    async with FaultProxy(etcd.url, judge=first("GET", Fate.CUT_AFTER)) as proxy, Client(proxy.url) as watching:
         watch = watching.eternal_watch("/key", index=start + 1)
         await client.write("/key", "b")
         await client.write("/key", "c")
@@ -250,7 +250,7 @@ async def test_an_eternal_watch_ends_when_its_client_is_closed(etcd: EtcdServer)
         arrived.set()
         return Fate.PASS
 
-    async with Proxy(etcd.url, judge=judge) as proxy, Client(proxy.url) as client:
+    async with FaultProxy(etcd.url, judge=judge) as proxy, Client(proxy.url) as client:
         waiting = asyncio.create_task(soon(client.eternal_watch("/key", index=1_000_000)))
         await arrived.wait()
         await client.close()
@@ -337,7 +337,7 @@ def answering(status: str, body: str) -> Callable[[Seen], bytes]:
 async def test_answers_that_are_none(
     etcd: EtcdServer, call: Callable[..., Awaitable[Any]], status: str, body: str, kind: type[Exception]
 ) -> None:
-    async with Proxy(etcd.url, answer=answering(status, body)) as proxy, Client(proxy.url, timeout=0.5) as client:
+    async with FaultProxy(etcd.url, answer=answering(status, body)) as proxy, Client(proxy.url, timeout=0.5) as client:
         with pytest.raises(kind):
             await call(client)
 
@@ -380,7 +380,7 @@ def test_a_version_prefix_that_would_lead_elsewhere_is_refused(prefix: str) -> N
 
 
 async def test_a_version_prefix_is_that_of_keys_and_pages_alike(etcd: EtcdServer) -> None:
-    async with Proxy(etcd.url, answer=answering("200 OK", json.dumps({"action": "get", "members": []}))) as proxy:
+    async with FaultProxy(etcd.url, answer=answering("200 OK", json.dumps({"action": "get", "members": []}))) as proxy:
         async with Client(proxy.url, version_prefix="/etcd") as client:
             await client.read("/key")
             await client.members()

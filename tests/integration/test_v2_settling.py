@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from etcdorm.testing import EtcdServer
+from etcdorm.testing.faults import Fate, FaultProxy, Seen, first
 from etcdorm.v2 import (
     Client,
     EtcdCompareFailed,
@@ -22,7 +23,6 @@ from etcdorm.v2 import (
 from etcdorm.v2 import request as requests
 from etcdorm.v2.request import Request
 from etcdorm.v2.settle import settle
-from tests.support.proxy import Fate, Proxy, Seen, cut_first
 
 LOST = EtcdUnconfirmed("PUT /key at http://127.0.0.1: sent, and the answer was lost")
 
@@ -55,7 +55,7 @@ GUARDED: dict[str, Change] = {
 @pytest.mark.parametrize("method", GUARDED)
 async def test_a_guarded_write_that_never_arrived_is_sent_again(etcd: EtcdServer, client: Client, method: str) -> None:
     index = await held(client)
-    async with Proxy(etcd.url, judge=cut_first(method, Fate.CUT_BEFORE)) as proxy, Client(proxy.url) as unlucky:
+    async with FaultProxy(etcd.url, judge=first(method, Fate.CUT_BEFORE)) as proxy, Client(proxy.url) as unlucky:
         result = await GUARDED[method](unlucky, index)
         assert result.prev_node is not None
         assert result.prev_node.modifiedIndex == index
@@ -67,7 +67,7 @@ async def test_a_guarded_write_that_landed_is_found_and_not_sent_again(
     etcd: EtcdServer, client: Client, method: str
 ) -> None:
     index = await held(client)
-    async with Proxy(etcd.url, judge=cut_first(method, Fate.CUT_AFTER)) as proxy, Client(proxy.url) as unlucky:
+    async with FaultProxy(etcd.url, judge=first(method, Fate.CUT_AFTER)) as proxy, Client(proxy.url) as unlucky:
         result = await GUARDED[method](unlucky, index)
         assert result.action == {"PUT": "compareAndSwap", "DELETE": "compareAndDelete"}[method]
         assert result.modifiedIndex == index + 1
@@ -78,7 +78,7 @@ async def test_a_swap_that_landed_is_unconfirmed_when_another_could_have_made_it
     etcd: EtcdServer, client: Client
 ) -> None:
     index = await held(client)
-    async with Proxy(etcd.url, judge=cut_first("PUT", Fate.CUT_AFTER)) as proxy, Client(proxy.url) as unlucky:
+    async with FaultProxy(etcd.url, judge=first("PUT", Fate.CUT_AFTER)) as proxy, Client(proxy.url) as unlucky:
         with pytest.raises(EtcdUnconfirmed, match="say unique=True"):
             await unlucky.write("/key", "mine", prevIndex=index)
         assert proxy.methods().count("PUT") == 1
@@ -86,14 +86,14 @@ async def test_a_swap_that_landed_is_unconfirmed_when_another_could_have_made_it
 
 async def test_an_update_whose_answer_is_lost_is_settled(etcd: EtcdServer, client: Client) -> None:
     await client.write("/key", "old")
-    async with Proxy(etcd.url, judge=cut_first("PUT", Fate.CUT_BEFORE)) as proxy, Client(proxy.url) as unlucky:
+    async with FaultProxy(etcd.url, judge=first("PUT", Fate.CUT_BEFORE)) as proxy, Client(proxy.url) as unlucky:
         found = await unlucky.read("/key")
         found.value = "mine"
         assert (await unlucky.update(found)).value == "mine"
 
 
 async def test_an_append_of_a_unique_value_is_found_and_not_sent_again(etcd: EtcdServer, client: Client) -> None:
-    async with Proxy(etcd.url, judge=cut_first("POST", Fate.CUT_AFTER)) as proxy, Client(proxy.url) as unlucky:
+    async with FaultProxy(etcd.url, judge=first("POST", Fate.CUT_AFTER)) as proxy, Client(proxy.url) as unlucky:
         result = await unlucky.write("/queue", "uuid", append=True, unique=True)
         assert [entry.key for entry in (await client.read("/queue")).children] == [result.key]
         assert proxy.methods() == ["POST", "GET"]
@@ -101,7 +101,7 @@ async def test_an_append_of_a_unique_value_is_found_and_not_sent_again(etcd: Etc
 
 async def test_an_append_that_is_not_found_is_not_sent_again(etcd: EtcdServer, client: Client) -> None:
     await client.write("/queue", "another", append=True)
-    async with Proxy(etcd.url, judge=cut_first("POST", Fate.CUT_BEFORE)) as proxy, Client(proxy.url) as unlucky:
+    async with FaultProxy(etcd.url, judge=first("POST", Fate.CUT_BEFORE)) as proxy, Client(proxy.url) as unlucky:
         with pytest.raises(EtcdUnconfirmed):
             await unlucky.write("/queue", "uuid", append=True, unique=True)
         assert proxy.methods() == ["POST", "GET"]
@@ -109,7 +109,7 @@ async def test_an_append_that_is_not_found_is_not_sent_again(etcd: EtcdServer, c
 
 @pytest.mark.parametrize("exists", [False, None], ids=["create", "set"])
 async def test_a_unique_value_without_an_index_is_found(etcd: EtcdServer, client: Client, exists: bool | None) -> None:
-    async with Proxy(etcd.url, judge=cut_first("PUT", Fate.CUT_AFTER)) as proxy, Client(proxy.url) as unlucky:
+    async with FaultProxy(etcd.url, judge=first("PUT", Fate.CUT_AFTER)) as proxy, Client(proxy.url) as unlucky:
         result = await unlucky.write("/key", "uuid", prevExist=exists, unique=True)
         assert result.modifiedIndex == (await client.read("/key")).modifiedIndex
         assert proxy.methods() == ["PUT", "GET"]
@@ -117,7 +117,7 @@ async def test_a_unique_value_without_an_index_is_found(etcd: EtcdServer, client
 
 @pytest.mark.parametrize("fate", [Fate.CUT_BEFORE, Fate.CUT_AFTER])
 async def test_a_create_of_a_common_value_is_unconfirmed(etcd: EtcdServer, fate: Fate) -> None:
-    async with Proxy(etcd.url, judge=cut_first("PUT", fate)) as proxy, Client(proxy.url) as unlucky:
+    async with FaultProxy(etcd.url, judge=first("PUT", fate)) as proxy, Client(proxy.url) as unlucky:
         with pytest.raises(EtcdUnconfirmed, match="may have happened"):
             await unlucky.write("/key", "1", prevExist=False)
         assert proxy.methods() == ["PUT"]
@@ -125,14 +125,17 @@ async def test_a_create_of_a_common_value_is_unconfirmed(etcd: EtcdServer, fate:
 
 async def test_a_write_that_gets_no_answer_leaves_time_to_settle_it(etcd: EtcdServer, client: Client) -> None:
     index = await held(client)
-    async with Proxy(etcd.url, judge=cut_first("PUT", Fate.HANG)) as proxy, Client(proxy.url, timeout=1) as unlucky:
+    async with FaultProxy(etcd.url, judge=first("PUT", Fate.STALL)) as proxy, Client(proxy.url, timeout=1) as unlucky:
         assert (await unlucky.write("/key", "mine", prevIndex=index)).modifiedIndex == index + 1
         assert proxy.methods() == ["PUT", "GET", "PUT"]
 
 
 async def test_a_lost_answer_stays_unconfirmed_when_nothing_answers_any_more(etcd: EtcdServer, client: Client) -> None:
     index = await held(client)
-    async with Proxy(etcd.url, judge=lambda seen: Fate.CUT_BEFORE) as proxy, Client(proxy.url, timeout=0.5) as unlucky:
+    async with (
+        FaultProxy(etcd.url, judge=lambda seen: Fate.CUT_BEFORE) as proxy,
+        Client(proxy.url, timeout=0.5) as unlucky,
+    ):
         with pytest.raises(EtcdUnconfirmed) as caught:
             await unlucky.write("/key", "mine", prevIndex=index)
     assert isinstance(caught.value.__cause__, EtcdUnavailable)
@@ -146,7 +149,7 @@ async def test_a_counter_under_lost_answers_loses_nothing_that_was_told_done(etc
         lost = seen.method == "PUT" and chance.random() < 0.3
         return chance.choice([Fate.CUT_BEFORE, Fate.CUT_AFTER]) if lost else Fate.PASS
 
-    async def count(proxy: Proxy) -> None:
+    async def count(proxy: FaultProxy) -> None:
         async with Client(proxy.url) as mine:
             for _ in range(20):
                 while True:
@@ -163,7 +166,7 @@ async def test_a_counter_under_lost_answers_loses_nothing_that_was_told_done(etc
                     break
 
     await client.write("/counter", 0)
-    async with Proxy(etcd.url, judge=judge) as proxy:
+    async with FaultProxy(etcd.url, judge=judge) as proxy:
         await asyncio.gather(*(count(proxy) for _ in range(4)))
     total = int((await client.read("/counter", quorum=True)).value or 0)
     assert outcomes["done"] <= total <= outcomes["done"] + outcomes["unconfirmed"]
