@@ -128,7 +128,7 @@ METHODS: dict[type, set[str]] = {
         "write",
     },
     etcdorm.v2.EternalWatch: {"aclose", "call"},
-    etcdorm.testing.FaultProxy: {"accept", "cut", "freeze", "methods", "refuse", "release", "thaw", "url"},
+    etcdorm.testing.FaultProxy: {"accept", "cut", "freeze", "methods", "redirect", "refuse", "release", "thaw", "url"},
     etcdorm.testing.EtcdCluster: {"followers", "leader", "members", "start", "stop", "urls"},
     etcdorm.testing.EtcdServer: {
         "abandon",
