@@ -28,6 +28,7 @@ from etcdorm.v2.errors import (
     StopWatching,
 )
 from etcdorm.v2.eternal import EternalWatch
+from etcdorm.v2.lock import Lock
 from etcdorm.v2.observers import Call, Observer
 from etcdorm.v2.result import EtcdResult
 
@@ -58,6 +59,7 @@ __all__ = [
     "EtcdWatchTimedOut",
     "EtcdWatcherCleared",
     "EternalWatch",
+    "Lock",
     "Member",
     "Observer",
     "StopWatching",

@@ -76,6 +76,7 @@ NAMES = {
         "EternalWatch",
         "Call",
         "Observer",
+        "Lock",
         "Member",
         "StopWatching",
     },
