@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from etcdorm.errors import UsageError
+from etcdorm.v2.discovery import Discovery
 from etcdorm.v2.endpoints import Endpoints
 from etcdorm.v2.errors import (
     EtcdClusterIdChanged,
     EtcdException,
+    EtcdMisconfigured,
     EtcdProtocolError,
     EtcdRefused,
     EtcdUnavailable,
@@ -21,7 +22,7 @@ from etcdorm.v2.errors import (
 )
 from etcdorm.v2.request import Request
 from etcdorm.v2.retry import GiveUp, after_failure
-from etcdorm.v2.transport import Answer, AnswerLost, NotSent, Transport, WaitedInVain
+from etcdorm.v2.transport import Answer, AnswerLost, Busy, HungUp, NotSent, TlsFailed, Transport, WaitedInVain
 
 _log = logging.getLogger("etcdorm.v2")
 
@@ -35,12 +36,19 @@ class Caller:
     """The endpoints of one cluster, the connections to them, and the rules of trying."""
 
     def __init__(
-        self, urls: Iterable[str], *, timeout: float, connect_timeout: float, expected_cluster_id: str | None
+        self,
+        urls: Iterable[str],
+        transport: Transport,
+        *,
+        timeout: float,
+        expected_cluster_id: str | None,
+        discovery: Discovery | None = None,
     ) -> None:
         self.endpoints = Endpoints(urls)
         self.timeout = timeout
         self._expected = expected_cluster_id
-        self._transport = Transport(connect_timeout=connect_timeout)
+        self._transport = transport
+        self._discovery = discovery
 
     async def call(self, request: Request, understand: Understand[T], timeout: float | None) -> T:
         """Send a request until it is answered, its time is up, or it must not be sent again.
@@ -52,8 +60,11 @@ class Caller:
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         tries = 0
+        without_tls: dict[str, str] = {}
         while True:
             tries += 1
+            if self._discovery is not None:
+                await self._discovery.update(self.endpoints, timeout=_left(deadline, self.timeout))
             now = time.monotonic()
             url = self.endpoints.best(now)
             words = f"{request.method} {request.key} at {url}"
@@ -61,7 +72,12 @@ class Caller:
                 raise EtcdUnavailable(f"{words}: the time was up before it was sent; nothing was changed")
             try:
                 answer = await self._transport.send(
-                    request.method, url + request.target, request.form, timeout=self._share(request, deadline)
+                    request.method,
+                    url + request.target,
+                    request.form,
+                    timeout=self._share(request, deadline),
+                    content=request.content,
+                    waits=request.waits,
                 )
                 self._check_cluster(answer, url, words)
                 result = understand(request, answer, words)
@@ -77,11 +93,19 @@ class Caller:
             now = time.monotonic()
             if isinstance(failure, WaitedInVain) and request.waits:
                 raise EtcdWatchTimedOut(f"{words}: {failure}", index=failure.index or 0)
-            self.endpoints.failed(url, now)
+            if not isinstance(failure, Busy):
+                self.endpoints.failed(url, now)
+            if isinstance(failure, TlsFailed):
+                without_tls[url] = str(failure)
+                if without_tls.keys() >= set(self.endpoints.urls):
+                    raise _no_tls(words, without_tls) from failure
+            else:
+                without_tls.pop(url, None)
             others = len(self.endpoints.urls) - 1
             step = after_failure(failure, writes=request.writes, tries=tries, others=others, now=now, deadline=deadline)
             if isinstance(step, GiveUp):
-                raise _gave_up(words, failure, unconfirmed=step.unconfirmed, tries=tries) from failure
+                hint = self._hint(url, failure, without_tls)
+                raise _gave_up(words, f"{failure}{hint}", unconfirmed=step.unconfirmed, tries=tries) from failure
             if isinstance(failure, AnswerLost) and failure.index and request.waits_from_now:
                 request = request.waiting_from(failure.index + 1)
             _log.debug("%s: %s; again in %.2f s", words, failure, step.after)
@@ -100,6 +124,13 @@ class Caller:
             return left
         return left if len(self.endpoints.urls) == 1 else left / 2
 
+    def _hint(self, url: str, failure: Exception, without_tls: dict[str, str]) -> str:
+        """What else is to be told: a server that expects TLS just hangs up; others failed for another reason."""
+        hints = [told for each, told in without_tls.items() if each != url]
+        if isinstance(failure, HungUp) and url.startswith("http:") and not self.endpoints.has_worked(url):
+            hints.insert(0, "it has never answered; a port that expects TLS does so: is its URL https://?")
+        return "".join(f"; {hint}" for hint in hints)
+
     def _check_cluster(self, answer: Answer, url: str, words: str) -> None:
         found = answer.cluster_id
         if self._expected and found and found != self._expected:
@@ -108,29 +139,6 @@ class Caller:
                 f"{words}: this is a member of the cluster {found}, not of {self._expected}; what was asked may have "
                 "happened in that cluster: mend the list of hosts, or expected_cluster_id"
             )
-
-
-def endpoint_url(host: str | tuple[str, int], port: int, protocol: str) -> str:
-    """The URL that a host, as a user names it, stands for; a URL is left as it is.
-
-    Raises: UsageError.
-    """
-    if isinstance(host, tuple):
-        host, port = host
-    if "://" in host:
-        return host
-    if "@" in host:
-        raise UsageError("a host can't carry a user name or password, where it would end in logs")
-    if ":" in host and not host.startswith("["):
-        if host.count(":") == 1:
-            raise UsageError(f"the host {host!r} names a port; give a URL (http://{host}), or host and port apart")
-        host = f"[{host}]"
-    return f"{protocol}://{host}:{port}"
-
-
-def endpoint_urls(host: str | Sequence[str] | Sequence[tuple[str, int]], port: int, protocol: str) -> list[str]:
-    hosts = [host] if isinstance(host, str) else host
-    return [endpoint_url(each, port, protocol) for each in hosts]
 
 
 def not_v2(words: str, answer: Answer, request: Request) -> EtcdException:
@@ -146,7 +154,16 @@ def not_v2(words: str, answer: Answer, request: Request) -> EtcdException:
     return EtcdProtocolError(f"{words}: HTTP {answer.status} with an answer that is not etcd's ({start!r}){hint}")
 
 
-def _gave_up(words: str, failure: Exception, *, unconfirmed: bool, tries: int) -> EtcdException:
+def _left(deadline: float | None, otherwise: float) -> float:
+    return otherwise if deadline is None else max(0.0, deadline - time.monotonic())
+
+
+def _no_tls(words: str, failures: dict[str, str]) -> EtcdMisconfigured:
+    reasons = "; ".join(dict.fromkeys(failures.values()))
+    return EtcdMisconfigured(f"{words}: {reasons}; nothing was sent, and no other endpoint is left to try")
+
+
+def _gave_up(words: str, failure: str, *, unconfirmed: bool, tries: int) -> EtcdException:
     times = "" if tries == 1 else f", {tries} tries"
     if unconfirmed:
         return EtcdUnconfirmed(

@@ -16,6 +16,7 @@ from etcdorm.v2.errors import (
     EtcdConnectionFailed,
     EtcdEventIndexCleared,
     EtcdKeyError,
+    EtcdMisconfigured,
     EtcdWatcherCleared,
     EtcdWatchTimedOut,
     StopWatching,
@@ -75,6 +76,8 @@ class EternalWatch:
         while not self._closed:
             try:
                 event = await self._next()
+            except EtcdMisconfigured:
+                raise  # what must be mended by hand is not to be waited for
             except EtcdConnectionFailed as error:
                 _log.warning("watch of %s: %s; trying on", self._key, error)
                 await asyncio.sleep(_PAUSE)

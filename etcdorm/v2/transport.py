@@ -7,16 +7,27 @@ out to be dead, and the middleware below takes the error from it before it can (
 from __future__ import annotations
 
 import asyncio
+import ssl
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from io import BytesIO
+from typing import Literal
+from urllib.parse import urlsplit
 
 import aiohttp
 from yarl import URL
 
 from etcdorm.errors import UsageError
+from etcdorm.v2.credentials import Secret
+from etcdorm.v2.tls import explain, is_refusal, is_refused_certificate
 
 _LARGE = 1 << 19  # bytes
-_FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+
+Content = Literal["form", "json"]
+_TYPES: dict[Content, str] = {"form": "application/x-www-form-urlencoded", "json": "application/json"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +45,14 @@ class NotSent(Exception):
     """No connection came about; the endpoint has not seen the request."""
 
 
+class TlsFailed(NotSent):
+    """The two sides don't agree on TLS, nor will they the next time: a certificate is refused, or there is no TLS."""
+
+
+class Busy(NotSent):
+    """All connections that may be used were busy until the time was up; nothing is wrong with the endpoint."""
+
+
 class AnswerLost(Exception):
     """The request may have been seen. ``index`` is the X-Etcd-Index of its headers, if those had arrived."""
 
@@ -42,26 +61,86 @@ class AnswerLost(Exception):
         self.index = index
 
 
+class HungUp(AnswerLost):
+    """The other side closed the connection without a word, as one does that expects TLS."""
+
+
 class WaitedInVain(AnswerLost):
     """A bounded wait: the headers came, and no event until the time was up."""
 
 
 class Transport:
-    """A pool of connections, opened at the first request; it belongs to the loop that made that request."""
+    """A pool of connections, opened at the first request; it belongs to the loop that made that request.
 
-    def __init__(self, *, connect_timeout: float) -> None:
+    ``authorization`` goes with every request. ``pool_size`` bounds the requests that are under way at one endpoint,
+    and so the connections they need; waits are not counted, since they hold theirs for long.
+    """
+
+    def __init__(
+        self,
+        *,
+        connect_timeout: float,
+        tls: ssl.SSLContext | None = None,
+        authorization: Secret | None = None,
+        pool_size: int | None = None,
+    ) -> None:
         self._connect_timeout = connect_timeout
+        self._tls = tls
+        proof: dict[str, str] = {} if authorization is None else {"Authorization": authorization}
+        self._bare = proof or None
+        self._headers: dict[Content, dict[str, str]] = {
+            kind: {**proof, "Content-Type": words} for kind, words in _TYPES.items()
+        }
+        self._pool_size = pool_size
+        self._slots: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(pool_size or 1))
         self._session: aiohttp.ClientSession | None = None
         self._limits: set[asyncio.Timeout] = set()
         self._closed = False
 
-    async def send(self, method: str, url: str, form: bytes | None, *, timeout: float | None) -> Answer:
+    async def send(
+        self,
+        method: str,
+        url: str,
+        body: bytes | None,
+        *,
+        timeout: float | None,
+        content: Content = "form",
+        waits: bool = False,
+    ) -> Answer:
         """Send one request and read its answer.
 
         Units: ``timeout`` in seconds for all of it; None waits for ever (for watches).
         Cancel: the request may have been seen; its connection is dropped.
-        Raises: NotSent, AnswerLost, WaitedInVain; UsageError when the transport is closed.
+        Raises: NotSent, TlsFailed, Busy, AnswerLost, HungUp, WaitedInVain; UsageError when the transport is closed.
         """
+        if self._pool_size is None or waits:
+            return await self._send(method, url, body, timeout=timeout, content=content)
+        begin = time.monotonic()
+        async with self._slot(url, timeout):
+            if timeout is not None:
+                timeout -= time.monotonic() - begin
+            return await self._send(method, url, body, timeout=timeout, content=content)
+
+    @asynccontextmanager
+    async def _slot(self, url: str, timeout: float | None) -> AsyncIterator[None]:
+        """A turn among the requests of this endpoint."""
+        parts = urlsplit(url)
+        slots = self._slots[f"{parts.scheme}://{parts.netloc}"]
+        try:
+            async with asyncio.timeout(timeout):
+                await slots.acquire()
+        except TimeoutError:
+            raise Busy(
+                f"each of its {self._pool_size} connections was busy for {timeout:.1f} s; see per_host_pool_size"
+            ) from None
+        try:
+            yield
+        finally:
+            slots.release()
+
+    async def _send(
+        self, method: str, url: str, body: bytes | None, *, timeout: float | None, content: Content
+    ) -> Answer:
         session = self._open()
         # Shorter than the whole: a connection that does not come about in time is then known for one, not for a
         # request whose answer was lost.
@@ -76,25 +155,28 @@ class Transport:
                         method,
                         URL(url, encoded=True),
                         # aiohttp warns of large bytes, which it would send in one piece.
-                        data=BytesIO(form) if form is not None and len(form) > _LARGE else form,
-                        headers=_FORM if form is not None else None,
+                        data=BytesIO(body) if body is not None and len(body) > _LARGE else body,
+                        headers=self._bare if body is None else self._headers[content],
                         timeout=limits,
                         allow_redirects=False,
                     ) as response:
                         headers = response.headers
                         index = int(headers.get("X-Etcd-Index", 0))
-                        body = await response.read()
                         return Answer(
                             response.status,
                             index,
                             int(headers.get("X-Raft-Index", 0)),
                             headers.get("X-Etcd-Cluster-Id", ""),
-                            body,
+                            await response.read(),
                         )
                 finally:
                     self._limits.discard(limit)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise NotSent(_words(error)) from error
+            raise _not_sent(error) from error
+        except _TlsAlert as error:
+            raise TlsFailed(f"no TLS with {URL(url).authority}: {error}") from error
+        except _HungUp as error:
+            raise HungUp(str(error), index) from error
         except TimeoutError as error:
             if self._closed:
                 raise AnswerLost("the client was closed meanwhile", index) from error
@@ -110,7 +192,7 @@ class Transport:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 # No limit: a watch holds its connection for long, and must not keep a write waiting for a free one.
-                connector=aiohttp.TCPConnector(limit=0),
+                connector=aiohttp.TCPConnector(limit=0, ssl=True if self._tls is None else self._tls),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 middlewares=(_never_again,),
             )
@@ -130,13 +212,43 @@ class _Broken(Exception):
     """A connection that broke under a request, out of reach of aiohttp's own retry."""
 
 
+class _HungUp(_Broken):
+    """One that was closed by the other side."""
+
+
+class _TlsAlert(Exception):
+    """One that was never accepted: the server refused the client's certificate."""
+
+
 async def _never_again(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
     try:
         return await handler(request)
     except aiohttp.ClientConnectorError:
         raise  # aiohttp does not retry this one
-    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+    except aiohttp.ServerDisconnectedError as error:
+        raise _HungUp(_words(error)) from error
+    except aiohttp.ClientOSError as error:
+        refused = _tls_error(error)
+        if refused is not None and is_refused_certificate(refused):
+            raise _TlsAlert(explain(refused)) from error
         raise _Broken(_words(error)) from error
+
+
+def _tls_error(error: BaseException) -> ssl.SSLError | None:
+    """The TLS error that aiohttp's error stands for, if one."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ssl.SSLError):
+        cause = cause.__cause__
+    return cause
+
+
+def _not_sent(error: aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError) -> NotSent:
+    if isinstance(error, aiohttp.ClientConnectorError):
+        # Not the error itself: aiohttp's for a certificate is an SSLError too, without what OpenSSL said.
+        cause = error.os_error
+        if isinstance(cause, ssl.SSLError) and is_refusal(cause):
+            return TlsFailed(f"no TLS with {error.host}:{error.port}: {explain(cause)}")
+    return NotSent(_words(error))
 
 
 def _words(error: BaseException) -> str:

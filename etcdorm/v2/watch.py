@@ -17,6 +17,7 @@ from etcdorm.v2.errors import (
     EtcdConnectionFailed,
     EtcdEventIndexCleared,
     EtcdKeyNotFound,
+    EtcdMisconfigured,
     EtcdNotDir,
     EtcdWatcherCleared,
     EtcdWatchTimedOut,
@@ -90,6 +91,8 @@ class Watch:
         except (EtcdEventIndexCleared, EtcdWatcherCleared):
             _log.info("watch of %s: the history from index %d on is gone; reading anew", prefix, self._next)
             self._behind = True
+        except EtcdMisconfigured:
+            raise  # what must be mended by hand is not to be waited for
         except EtcdConnectionFailed as error:
             _log.warning("watch of %s: %s; trying on", prefix, error)
             await asyncio.sleep(_PAUSE)
