@@ -22,7 +22,17 @@ from etcdorm.v2.errors import (
 )
 from etcdorm.v2.request import Request
 from etcdorm.v2.retry import GiveUp, after_failure
-from etcdorm.v2.transport import Answer, AnswerLost, Busy, HungUp, NotSent, TlsFailed, Transport, WaitedInVain
+from etcdorm.v2.transport import (
+    Answer,
+    AnswerLost,
+    Busy,
+    CutInHandshake,
+    HungUp,
+    NotSent,
+    TlsFailed,
+    Transport,
+    WaitedInVain,
+)
 
 _log = logging.getLogger("etcdorm.v2")
 
@@ -125,10 +135,13 @@ class Caller:
         return left if len(self.endpoints.urls) == 1 else left / 2
 
     def _hint(self, url: str, failure: Exception, without_tls: dict[str, str]) -> str:
-        """What else is to be told: a server that expects TLS just hangs up; others failed for another reason."""
+        """What else is to be told: about the other endpoints, and about a server that just hangs up."""
         hints = [told for each, told in without_tls.items() if each != url]
-        if isinstance(failure, HungUp) and url.startswith("http:") and not self.endpoints.has_worked(url):
-            hints.insert(0, "it has never answered; a port that expects TLS does so: is its URL https://?")
+        if not self.endpoints.has_worked(url):
+            if isinstance(failure, HungUp) and url.startswith("http:"):
+                hints.insert(0, "it has never answered, as a port does that expects TLS: is its URL https://?")
+            elif isinstance(failure, CutInHandshake):
+                hints.insert(0, "it has never answered, as a port does that has no TLS: is its URL http://?")
         return "".join(f"; {hint}" for hint in hints)
 
     def _check_cluster(self, answer: Answer, url: str, words: str) -> None:

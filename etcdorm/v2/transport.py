@@ -7,6 +7,7 @@ out to be dead, and the middleware below takes the error from it before it can (
 from __future__ import annotations
 
 import asyncio
+import errno
 import ssl
 import time
 from collections import defaultdict
@@ -47,6 +48,10 @@ class NotSent(Exception):
 
 class TlsFailed(NotSent):
     """The two sides don't agree on TLS, nor will they the next time: a certificate is refused, or there is no TLS."""
+
+
+class CutInHandshake(NotSent):
+    """The other side closed the connection when TLS began, as one does that expects plain HTTP."""
 
 
 class Busy(NotSent):
@@ -172,7 +177,7 @@ class Transport:
                 finally:
                     self._limits.discard(limit)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise _not_sent(error) from error
+            raise _not_sent(error, url) from error
         except _TlsAlert as error:
             raise TlsFailed(f"no TLS with {URL(url).authority}: {error}") from error
         except _HungUp as error:
@@ -242,12 +247,15 @@ def _tls_error(error: BaseException) -> ssl.SSLError | None:
     return cause
 
 
-def _not_sent(error: aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError) -> NotSent:
+def _not_sent(error: aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError, url: str) -> NotSent:
     if isinstance(error, aiohttp.ClientConnectorError):
         # Not the error itself: aiohttp's for a certificate is an SSLError too, without what OpenSSL said.
         cause = error.os_error
         if isinstance(cause, ssl.SSLError) and is_refusal(cause):
             return TlsFailed(f"no TLS with {error.host}:{error.port}: {explain(cause)}")
+        cut = isinstance(cause, ssl.SSLError | ConnectionError) and cause.errno != errno.ECONNREFUSED
+        if cut and url.startswith("https:"):
+            return CutInHandshake(_words(error))
     return NotSent(_words(error))
 
 
