@@ -9,11 +9,12 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
-from etcdorm.errors import UsageError
+from etcdorm.v2.discovery import Discovery
 from etcdorm.v2.endpoints import Endpoints
 from etcdorm.v2.errors import (
     EtcdClusterIdChanged,
     EtcdException,
+    EtcdMisconfigured,
     EtcdProtocolError,
     EtcdRefused,
     EtcdUnavailable,
@@ -24,7 +25,18 @@ from etcdorm.v2.observers import Call, Observer
 from etcdorm.v2.report import Report
 from etcdorm.v2.request import Request
 from etcdorm.v2.retry import GiveUp, after_failure
-from etcdorm.v2.transport import Answer, AnswerLost, Distrusted, NotSent, Streamed, Transport, WaitedInVain
+from etcdorm.v2.transport import (
+    Answer,
+    AnswerLost,
+    Busy,
+    CutInHandshake,
+    HungUp,
+    NotSent,
+    Streamed,
+    TlsFailed,
+    Transport,
+    WaitedInVain,
+)
 
 _log = logging.getLogger("etcdorm.v2")
 
@@ -44,13 +56,15 @@ class Caller:
         *,
         timeout: float,
         expected_cluster_id: str | None,
+        discovery: Discovery | None = None,
         observers: Sequence[Observer] = (),
     ) -> None:
         self.endpoints = Endpoints(urls)
         self.timeout = timeout
         self._expected = expected_cluster_id
-        self._observers = tuple(observers)
         self._transport = transport
+        self._discovery = discovery
+        self._observers = tuple(observers)
 
     async def call(
         self,
@@ -92,8 +106,11 @@ class Caller:
     ) -> T:
         deadline = None if timeout is None else time.monotonic() + timeout
         tries = 0
+        without_tls: dict[str, str] = {}
         while True:
             tries += 1
+            if self._discovery is not None:
+                await self._discovery.update(self.endpoints, timeout=_left(deadline, self.timeout))
             now = time.monotonic()
             url = at or self.endpoints.best(now)
             words = f"{request.method} {request.key} at {url}"
@@ -107,8 +124,8 @@ class Caller:
                     url + request.target,
                     request.form,
                     timeout=self._share(request, deadline, spare),
+                    content=request.content,
                     waits=request.waits,
-                    json=request.json,
                 )
                 if report is not None:
                     report.answered(url, answer.status)
@@ -128,13 +145,21 @@ class Caller:
             now = time.monotonic()
             if isinstance(failure, WaitedInVain) and request.waits:
                 raise EtcdWatchTimedOut(f"{words}: {failure}", index=failure.index or 0, raft_index=failure.raft_index)
-            self.endpoints.failed(url, now)
+            if not isinstance(failure, Busy):
+                self.endpoints.failed(url, now)
+            if isinstance(failure, TlsFailed):
+                without_tls[url] = str(failure)
+                if without_tls.keys() >= set(self.endpoints.urls):
+                    raise _no_tls(words, without_tls) from failure
+            else:
+                without_tls.pop(url, None)
             if at is not None:
-                raise _gave_up(words, failure, unconfirmed=request.writes, tries=1) from failure
+                raise _gave_up(words, str(failure), unconfirmed=request.writes, tries=1) from failure
             others = len(self.endpoints.urls) - 1
             step = after_failure(failure, writes=request.writes, tries=tries, others=others, now=now, deadline=deadline)
             if isinstance(step, GiveUp):
-                raise _gave_up(words, failure, unconfirmed=step.unconfirmed, tries=tries) from failure
+                hint = self._hint(url, failure, without_tls)
+                raise _gave_up(words, f"{failure}{hint}", unconfirmed=step.unconfirmed, tries=tries) from failure
             if isinstance(failure, AnswerLost) and failure.index and request.waits_from_now:
                 request = request.waiting_from(failure.index + 1)
             if report is not None:
@@ -176,6 +201,16 @@ class Caller:
             return left
         return left if len(self.endpoints.urls) == 1 else left / 2
 
+    def _hint(self, url: str, failure: Exception, without_tls: dict[str, str]) -> str:
+        """What else is to be told: about the other endpoints, and about a server that just hangs up."""
+        hints = [told for each, told in without_tls.items() if each != url]
+        if not self.endpoints.has_worked(url):
+            if isinstance(failure, HungUp) and url.startswith("http:"):
+                hints.insert(0, "it has never answered, as a port does that expects TLS: is its URL https://?")
+            elif isinstance(failure, CutInHandshake):
+                hints.insert(0, "it has never answered, as a port does that has no TLS: is its URL http://?")
+        return "".join(f"; {hint}" for hint in hints)
+
     def _check_cluster(self, answer: Answer | Streamed, url: str, words: str) -> None:
         found = answer.cluster_id
         if self._expected and found and found != self._expected:
@@ -184,29 +219,6 @@ class Caller:
                 f"{words}: this is a member of the cluster {found}, not of {self._expected}; what was asked may have "
                 "happened in that cluster: mend the list of hosts, or expected_cluster_id"
             )
-
-
-def endpoint_url(host: str | tuple[str, int], port: int, protocol: str) -> str:
-    """The URL that a host, as a user names it, stands for; a URL is left as it is.
-
-    Raises: UsageError.
-    """
-    if isinstance(host, tuple):
-        host, port = host
-    if "://" in host:
-        return host
-    if "@" in host:
-        raise UsageError("a host can't carry a user name or password, where it would end in logs")
-    if ":" in host and not host.startswith("["):
-        if host.count(":") == 1:
-            raise UsageError(f"the host {host!r} names a port; give a URL (http://{host}), or host and port apart")
-        host = f"[{host}]"
-    return f"{protocol}://{host}:{port}"
-
-
-def endpoint_urls(host: str | Sequence[str] | Sequence[tuple[str, int]], port: int, protocol: str) -> list[str]:
-    hosts = [host] if isinstance(host, str) else host
-    return [endpoint_url(each, port, protocol) for each in hosts]
 
 
 def not_v2(words: str, answer: Answer, request: Request) -> EtcdException:
@@ -222,13 +234,20 @@ def not_v2(words: str, answer: Answer, request: Request) -> EtcdException:
     return EtcdProtocolError(f"{words}: HTTP {answer.status} with an answer that is not etcd's ({start!r}){hint}")
 
 
-def _gave_up(words: str, failure: Exception, *, unconfirmed: bool, tries: int) -> EtcdException:
+def _left(deadline: float | None, otherwise: float) -> float:
+    return otherwise if deadline is None else max(0.0, deadline - time.monotonic())
+
+
+def _no_tls(words: str, failures: dict[str, str]) -> EtcdMisconfigured:
+    reasons = "; ".join(dict.fromkeys(failures.values()))
+    return EtcdMisconfigured(f"{words}: {reasons}; nothing was sent, and no other endpoint is left to try")
+
+
+def _gave_up(words: str, failure: str, *, unconfirmed: bool, tries: int) -> EtcdException:
     times = "" if tries == 1 else f", {tries} tries"
     if unconfirmed:
         return EtcdUnconfirmed(
             f"{words}: sent, and the answer was lost ({failure}); it may have happened, or may still happen: "
             "read with quorum before trying again"
         )
-    if isinstance(failure, Distrusted):
-        return EtcdUnavailable(f"{words}: {failure}; nothing was sent")
     return EtcdUnavailable(f"{words}: no answer in time{times} ({failure}); nothing was changed")

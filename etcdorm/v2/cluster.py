@@ -51,6 +51,11 @@ def as_members(request: Request, answer: Answer, words: str) -> dict[str, Member
     return {member["id"]: member for member in members}
 
 
+def as_members_of(request: Request, answer: Answer, words: str) -> tuple[dict[str, Member], str]:
+    """The members, and the id of their cluster."""
+    return as_members(request, answer, words), answer.cluster_id
+
+
 def as_leader(request: Request, answer: Answer, words: str) -> Member:
     if answer.status == 503:
         raise EtcdLeaderElectionInProgress(

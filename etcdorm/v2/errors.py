@@ -5,6 +5,7 @@
     EtcdException(EtcdormError)             .code  .message  .cause  .index  .payload
     ├── EtcdConnectionFailed
     │   ├── EtcdUnavailable                 UnavailableError: never sent, or only a read
+    │   │   └── EtcdMisconfigured           TLS or DNS is set up so that no endpoint can be used; waiting won't help
     │   ├── EtcdUnconfirmed                 UnconfirmedError: a write without an answer (also etcd 300)
     │   └── EtcdWatchTimedOut               a bounded wait ended without an event
     ├── EtcdRefused                         RefusedError: the server said no
@@ -76,6 +77,11 @@ class EtcdConnectionFailed(EtcdException):
 
 class EtcdUnavailable(EtcdConnectionFailed, UnavailableError):
     """No answer, and nothing was changed: no endpoint was reached, or the call only reads."""
+
+
+class EtcdMisconfigured(EtcdUnavailable):
+    """Nothing was sent, and nothing will be until something is mended: TLS fails with every endpoint (a certificate is
+    not trusted, or refused, or there is no TLS), or the domain of ``srv_domain`` names no endpoint."""
 
 
 class EtcdUnconfirmed(EtcdConnectionFailed, UnconfirmedError):

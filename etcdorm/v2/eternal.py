@@ -11,7 +11,13 @@ from types import TracebackType
 from typing import Self
 
 from etcdorm.errors import UsageError
-from etcdorm.v2.errors import EtcdConnectionFailed, EtcdWatcherCleared, EtcdWatchTimedOut, StopWatching
+from etcdorm.v2.errors import (
+    EtcdConnectionFailed,
+    EtcdMisconfigured,
+    EtcdWatcherCleared,
+    EtcdWatchTimedOut,
+    StopWatching,
+)
 from etcdorm.v2.pace import Pace
 from etcdorm.v2.polls import Polls, made_anew
 from etcdorm.v2.result import EtcdResult
@@ -78,6 +84,8 @@ class EternalWatch:
         while not self._closed:
             try:
                 event = await self._next()
+            except EtcdMisconfigured:
+                raise  # what must be mended by hand is not to be waited for
             except EtcdConnectionFailed as error:
                 _log.warning("watch of %s: %s; trying on", self._source.name, error)
                 await asyncio.sleep(_PAUSE)

@@ -7,7 +7,7 @@ that is blanked, a redirect that lists instead of writing), so what is not right
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 from urllib.parse import quote_plus
 
@@ -34,11 +34,11 @@ class Request:
     key: Path
     prefix: str
     query: str = ""
-    form: bytes | None = None
+    form: bytes | None = field(default=None, repr=False)  # values and passwords: no matter for a log
     waits: bool = False
     value: str | None = None
     prevIndex: int | None = None
-    json: bool = False
+    content: Literal["form", "json"] = "form"
 
     @property
     def target(self) -> str:

@@ -17,6 +17,7 @@ from etcdorm.v2.errors import (
     EtcdConnectionFailed,
     EtcdEventIndexCleared,
     EtcdException,
+    EtcdMisconfigured,
     EtcdWatcherCleared,
     EtcdWatchTimedOut,
 )
@@ -125,6 +126,8 @@ class Streaming:
             return
         except EtcdWatcherCleared:
             return
+        except EtcdMisconfigured:
+            raise  # what must be mended by hand is not to be waited for
         except EtcdConnectionFailed as error:
             if own is not None and own == self._member:
                 _log.info("watch of %s: the member of its stream does not answer: %s", self._source.name, error)

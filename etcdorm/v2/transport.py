@@ -7,21 +7,28 @@ out to be dead, and the middleware below takes the error from it before it can (
 from __future__ import annotations
 
 import asyncio
+import errno
 import ssl
-from base64 import b64encode
+import time
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from io import BytesIO
+from typing import Literal
+from urllib.parse import urlsplit
 
 import aiohttp
 from yarl import URL
 
 from etcdorm.errors import UsageError
+from etcdorm.v2.credentials import Secret
+from etcdorm.v2.tls import explain, is_refusal, is_refused_certificate
 
 _LARGE = 1 << 19  # bytes
-_FORM = {"Content-Type": "application/x-www-form-urlencoded"}
-_JSON = {"Content-Type": "application/json"}
+
+Content = Literal["form", "json"]
+_TYPES: dict[Content, str] = {"form": "application/x-www-form-urlencoded", "json": "application/json"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +77,16 @@ class NotSent(Exception):
     """No connection came about; the endpoint has not seen the request."""
 
 
-class Distrusted(NotSent):
-    """The TLS handshake failed; trying again will not help."""
+class TlsFailed(NotSent):
+    """The two sides don't agree on TLS, nor will they the next time: a certificate is refused, or there is no TLS."""
+
+
+class CutInHandshake(NotSent):
+    """The other side closed the connection when TLS began, as one does that expects plain HTTP."""
+
+
+class Busy(NotSent):
+    """All connections that may be used were busy until the time was up; nothing is wrong with the endpoint."""
 
 
 class AnswerLost(Exception):
@@ -83,27 +98,19 @@ class AnswerLost(Exception):
         self.raft_index = raft_index
 
 
+class HungUp(AnswerLost):
+    """The other side closed the connection without a word, as one does that expects TLS."""
+
+
 class WaitedInVain(AnswerLost):
     """A bounded wait: the headers came, and no event until the time was up."""
-
-
-class Credentials:
-    """A user's name and password as the header they are sent in; no repr and no error shows it."""
-
-    __slots__ = ("header",)
-
-    def __init__(self, username: str, password: str) -> None:
-        self.header = "Basic " + b64encode(f"{username}:{password}".encode()).decode()
-
-    def __repr__(self) -> str:
-        return "<Credentials>"
 
 
 class Transport:
     """A pool of connections, opened at the first request; it belongs to the loop that made that request.
 
-    ``tls`` is for https endpoints, where None stands for the system's CAs. ``credentials`` are sent with every request.
-    ``pool_size`` bounds the connections to each endpoint, those of waits and streams left out; None does not.
+    ``authorization`` goes with every request. ``pool_size`` bounds the requests that are under way at one endpoint,
+    and so the connections they need; waits are not counted, since they hold theirs for long.
     """
 
     def __init__(
@@ -111,14 +118,18 @@ class Transport:
         *,
         connect_timeout: float,
         tls: ssl.SSLContext | None = None,
-        credentials: Credentials | None = None,
+        authorization: Secret | None = None,
         pool_size: int | None = None,
     ) -> None:
         self._connect_timeout = connect_timeout
         self._tls = tls
-        self._credentials = credentials
+        proof: dict[str, str] = {} if authorization is None else {"Authorization": authorization}
+        self._bare = proof or None
+        self._headers: dict[Content, dict[str, str]] = {
+            kind: {**proof, "Content-Type": words} for kind, words in _TYPES.items()
+        }
         self._pool_size = pool_size
-        self._waiting: aiohttp.ClientSession | None = None
+        self._slots: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(pool_size or 1))
         self._session: aiohttp.ClientSession | None = None
         self._limits: set[asyncio.Timeout] = set()
         self._closed = False
@@ -130,16 +141,44 @@ class Transport:
         body: bytes | None,
         *,
         timeout: float | None,
+        content: Content = "form",
         waits: bool = False,
-        json: bool = False,
     ) -> Answer:
-        """Send one request and read its answer. A ``body`` is a form, or JSON.
+        """Send one request and read its answer.
 
         Units: ``timeout`` in seconds for all of it; None waits for ever (for watches).
         Cancel: the request may have been seen; its connection is dropped.
-        Raises: NotSent, AnswerLost, WaitedInVain; UsageError when the transport is closed.
+        Raises: NotSent, TlsFailed, Busy, AnswerLost, HungUp, WaitedInVain; UsageError when the transport is closed.
         """
-        session = self._open(waits)
+        if self._pool_size is None or waits:
+            return await self._send(method, url, body, timeout=timeout, content=content)
+        begin = time.monotonic()
+        async with self._slot(url, timeout):
+            if timeout is not None:
+                timeout -= time.monotonic() - begin
+            return await self._send(method, url, body, timeout=timeout, content=content)
+
+    @asynccontextmanager
+    async def _slot(self, url: str, timeout: float | None) -> AsyncIterator[None]:
+        """A turn among the requests of this endpoint."""
+        parts = urlsplit(url)
+        slots = self._slots[f"{parts.scheme}://{parts.netloc}"]
+        try:
+            async with asyncio.timeout(timeout):
+                await slots.acquire()
+        except TimeoutError:
+            raise Busy(
+                f"each of its {self._pool_size} connections was busy for {timeout:.1f} s; see per_host_pool_size"
+            ) from None
+        try:
+            yield
+        finally:
+            slots.release()
+
+    async def _send(
+        self, method: str, url: str, body: bytes | None, *, timeout: float | None, content: Content
+    ) -> Answer:
+        session = self._open()
         # Shorter than the whole: a connection that does not come about in time is then known for one, not for a
         # request whose answer was lost.
         connect = self._connect_timeout if timeout is None else min(self._connect_timeout, timeout / 2)
@@ -155,33 +194,34 @@ class Transport:
                         URL(url, encoded=True),
                         # aiohttp warns of large bytes, which it would send in one piece.
                         data=BytesIO(body) if body is not None and len(body) > _LARGE else body,
-                        headers=(_JSON if json else _FORM) if body is not None else None,
+                        headers=self._bare if body is None else self._headers[content],
                         timeout=limits,
                         allow_redirects=False,
                     ) as response:
                         headers = response.headers
                         index = int(headers.get("X-Etcd-Index", 0))
                         raft_index = int(headers.get("X-Raft-Index", 0))
-                        text = await response.read()
                         return Answer(
                             response.status,
                             index,
                             raft_index,
                             headers.get("X-Etcd-Cluster-Id", ""),
-                            text,
+                            await response.read(),
                         )
                 finally:
                     self._limits.discard(limit)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise _not_sent(error) from error
+            raise _not_sent(error, url) from error
+        except _TlsAlert as error:
+            raise TlsFailed(f"no TLS with {URL(url).authority}: {error}") from error
+        except _HungUp as error:
+            raise HungUp(str(error), index) from error
         except TimeoutError as error:
             if self._closed:
                 raise AnswerLost("the client was closed meanwhile", index) from error
             if index is not None:
                 raise WaitedInVain(f"no event within {timeout} s", index, raft_index) from error
             raise AnswerLost(f"no answer within {timeout} s") from error
-        except _RefusedByAlert as error:
-            raise Distrusted(str(error)) from error
         except (aiohttp.ClientError, _Broken, OSError, ValueError) as error:
             raise AnswerLost(_words(error), index) from error
 
@@ -189,16 +229,18 @@ class Transport:
     async def stream(self, url: str) -> AsyncIterator[Streamed]:
         """Send a GET and hand out its answer while it comes; the connection is closed at the end of the block.
 
-        Raises: NotSent, AnswerLost (also in the block, when the client is closed); UsageError.
+        Raises: NotSent, TlsFailed, AnswerLost (also in the block, when the client is closed); UsageError.
         """
-        session = self._open(waits=True)
+        session = self._open()
         limits = aiohttp.ClientTimeout(total=None, connect=self._connect_timeout)
         try:
             async with asyncio.timeout(None) as limit:  # `close` sets it
                 self._limits.add(limit)
                 try:
                     async with asyncio.timeout(self._connect_timeout * 2):  # the headers come at once
-                        response = await session.get(URL(url, encoded=True), timeout=limits, allow_redirects=False)
+                        response = await session.get(
+                            URL(url, encoded=True), headers=self._bare, timeout=limits, allow_redirects=False
+                        )
                     try:
                         yield Streamed(response)
                     finally:
@@ -206,36 +248,25 @@ class Transport:
                 finally:
                     self._limits.discard(limit)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise _not_sent(error) from error
+            raise _not_sent(error, url) from error
+        except _TlsAlert as error:
+            raise TlsFailed(f"no TLS with {URL(url).authority}: {error}") from error
         except TimeoutError as error:
             raise AnswerLost("the client was closed meanwhile" if self._closed else "no answer in time") from error
-        except _RefusedByAlert as error:
-            raise Distrusted(str(error)) from error
         except (aiohttp.ClientError, _Broken) as error:
             raise AnswerLost(_words(error)) from error
 
-    def _open(self, waits: bool) -> aiohttp.ClientSession:
+    def _open(self) -> aiohttp.ClientSession:
         if self._closed:
             raise UsageError("the client is closed; nothing was sent")
-        if self._pool_size is None or not waits:
-            if self._session is None:
-                self._session = self._new_session(self._pool_size)
-            return self._session
-        # A wait holds its connection for long, and must not keep a write waiting for a free one.
-        if self._waiting is None:
-            self._waiting = self._new_session(None)
-        return self._waiting
-
-    def _new_session(self, pool_size: int | None) -> aiohttp.ClientSession:
-        return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=0, limit_per_host=pool_size or 0, ssl=True if self._tls is None else self._tls
-            ),
-            headers=None if self._credentials is None else {"Authorization": self._credentials.header},
-            cookie_jar=aiohttp.DummyCookieJar(),
-            middlewares=(_never_again,),
-            trust_env=False,
-        )
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                # No limit: a watch holds its connection for long, and must not keep a write waiting for a free one.
+                connector=aiohttp.TCPConnector(limit=0, ssl=True if self._tls is None else self._tls),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                middlewares=(_never_again,),
+            )
+        return self._session
 
     async def close(self) -> None:
         """Close all connections; requests under way end with AnswerLost."""
@@ -243,17 +274,20 @@ class Transport:
         for limit in self._limits:
             if not limit.expired():
                 limit.reschedule(0)  # aiohttp would leave whoever reads a body waiting for ever
-        for session in (self._session, self._waiting):
-            if session is not None:
-                await session.close()
+        if self._session is not None:
+            await self._session.close()
 
 
 class _Broken(Exception):
     """A connection that broke under a request, out of reach of aiohttp's own retry."""
 
 
-class _RefusedByAlert(Exception):
-    """The server ended a TLS 1.3 handshake after our side of it, so this came in place of an answer."""
+class _HungUp(_Broken):
+    """One that was closed by the other side."""
+
+
+class _TlsAlert(Exception):
+    """One that was never accepted: the server refused the client's certificate."""
 
 
 async def _never_again(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
@@ -261,48 +295,38 @@ async def _never_again(request: aiohttp.ClientRequest, handler: aiohttp.ClientHa
         return await handler(request)
     except aiohttp.ClientConnectorError:
         raise  # aiohttp does not retry this one
-    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-        if "ALERT" in str(error) and "CERTIFICATE" in str(error).upper():
-            raise _RefusedByAlert(_alert(str(error))) from error
+    except aiohttp.ServerDisconnectedError as error:
+        raise _HungUp(_words(error)) from error
+    except aiohttp.ClientOSError as error:
+        refused = _tls_error(error)
+        if refused is not None and is_refused_certificate(refused):
+            raise _TlsAlert(explain(refused)) from error
         raise _Broken(_words(error)) from error
 
 
-def _not_sent(error: aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError) -> NotSent:
-    words = _words(error)
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        cause = error.certificate_error
-        hint = (
-            "connect by a name that it is for"
-            if isinstance(cause, ssl.SSLCertVerificationError) and cause.verify_code in _WRONG_NAME
-            else "is its CA the one in ca_cert?"
-        )
-        return Distrusted(f"the certificate of {error.host}:{error.port} was not accepted: {_reason(cause)}; {hint}")
-    if isinstance(error, aiohttp.ClientConnectorSSLError):
-        if "WRONG_VERSION_NUMBER" in words or "RECORD_LAYER" in words.upper().replace(" ", "_"):
-            return Distrusted(f"{error.host}:{error.port} does not speak TLS; is it an http endpoint? ({words})")
-        if "ALERT" in words:
-            return Distrusted(_alert(words))
-        return Distrusted(words)
-    return NotSent(words)
+def _tls_error(error: BaseException) -> ssl.SSLError | None:
+    """The TLS error that aiohttp's error stands for, if one."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ssl.SSLError):
+        cause = cause.__cause__
+    return cause
 
 
-_WRONG_NAME = (62, 64)  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
-
-
-def _alert(words: str) -> str:
-    return f"the server did not accept this client's certificate, or wants one: give it as cert ({words})"
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "verify_message", "") or str(error) or type(error).__name__
+def _not_sent(error: aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError, url: str) -> NotSent:
+    if isinstance(error, aiohttp.ClientConnectorError):
+        # Not the error itself: aiohttp's for a certificate is an SSLError too, without what OpenSSL said.
+        cause = error.os_error
+        if isinstance(cause, ssl.SSLError) and is_refusal(cause):
+            return TlsFailed(f"no TLS with {error.host}:{error.port}: {explain(cause)}")
+        cut = isinstance(cause, ssl.SSLError | ConnectionError) and cause.errno != errno.ECONNREFUSED
+        if cut and url.startswith("https:"):
+            return CutInHandshake(_words(error))
+    return NotSent(_words(error))
 
 
 def _words(error: BaseException) -> str:
-    if isinstance(error, aiohttp.ServerDisconnectedError):
-        return "the server closed the connection without an answer, as an https port does that is spoken to in http"
     if isinstance(error, aiohttp.ClientConnectorError) and not error.strerror:
         # A TLS handshake that failed has no system's words; without them aiohttp says "[None]".
         cause = error.os_error
-        hint = "; if that port does not speak TLS, it is an http endpoint" if isinstance(cause, ConnectionError) else ""
-        return f"no connection to {error.host}:{error.port}: {str(cause) or type(cause).__name__}{hint}"
+        return f"no connection to {error.host}:{error.port}: {str(cause) or type(cause).__name__}"
     return str(error) or type(error).__name__

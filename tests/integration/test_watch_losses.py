@@ -380,7 +380,7 @@ async def test_a_slow_consumer_of_more_than_is_kept_is_told(client: Client, monk
         written = await write_many(client, 4000)
         found = await all_until_cleared(events)
         assert found == written[: len(found)]
-        assert 500 <= len(found) < 4000
+        assert 0 < len(found) < 4000
 
 
 async def test_a_cancelled_step_loses_nothing(client: Client) -> None:

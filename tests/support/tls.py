@@ -1,74 +1,64 @@
-"""Certificates made for one test, and an etcd that serves with them."""
+"""Certificates made for the tests, and an etcd that serves TLS beside its plain port."""
 
 from __future__ import annotations
 
-import ssl
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import trustme
 
+from etcdorm.embedded.binary import EtcdBinary
 from etcdorm.embedded.probe import free_ports
-from etcdorm.testing import EtcdBinary, EtcdServer
+from etcdorm.testing import EtcdServer
 
 
-@dataclass(frozen=True, slots=True)
-class Certificates:
-    """PEM files: a CA, a server certificate for localhost, 127.0.0.1 and ::1, and one of a client named "root"."""
+@dataclass(frozen=True)
+class Pair:
+    """A certificate and its key, apart and in one file."""
 
-    ca: Path
-    server: Path
-    server_key: Path
-    client: Path
-    client_key: Path
-    client_both: Path
+    cert: Path
+    key: Path
+    both: Path
 
 
-def make_certificates(directory: Path) -> Certificates:
-    ca = trustme.CA()
-    server = ca.issue_cert("localhost", "127.0.0.1", "::1")
-    client = ca.issue_cert("client.localhost", common_name="root")
-    files = Certificates(*(directory / f"{name}.pem" for name in ("ca", "server", "skey", "client", "ckey", "both")))
-    ca.cert_pem.write_to_path(files.ca)
-    server.cert_chain_pems[0].write_to_path(files.server)
-    server.private_key_pem.write_to_path(files.server_key)
-    client.cert_chain_pems[0].write_to_path(files.client)
-    client.private_key_pem.write_to_path(files.client_key)
-    client.private_key_and_cert_chain_pem.write_to_path(files.client_both)
-    return files
+class Authority:
+    """A private CA, its files below ``directory``."""
+
+    def __init__(self, directory: Path) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self._directory = directory
+        self._ca = trustme.CA()
+        self.cert = directory / "ca.pem"
+        self._ca.cert_pem.write_to_path(str(self.cert))
+
+    def issue(self, *names: str, common_name: str | None = None) -> Pair:
+        """A certificate for these host names and addresses; both a server and a client may show it."""
+        issued = self._ca.issue_cert(*names, common_name=common_name)
+        stem = self._directory / (common_name or names[0]).replace(":", "_")
+        pair = Pair(stem.with_suffix(".crt"), stem.with_suffix(".key"), stem.with_suffix(".pem"))
+        pair.cert.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
+        issued.private_key_pem.write_to_path(str(pair.key))
+        issued.private_key_and_cert_chain_pem.write_to_path(str(pair.both))
+        return pair
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TlsEtcd:
-    """An etcd that serves plain HTTP at ``plain`` and TLS at ``port`` of localhost, 127.0.0.1 and, if any, ::1."""
+    """An etcd, and the port at which it serves TLS."""
 
     server: EtcdServer
     port: int
-
-    @property
-    def plain(self) -> str:
-        return self.server.url
 
     @property
     def url(self) -> str:
         return f"https://127.0.0.1:{self.port}"
 
 
-@contextmanager
-def tls_etcd(binary: EtcdBinary, certificates: Certificates, *, client_certificates: bool = False) -> Iterator[TlsEtcd]:
-    client, peer, tls = free_ports(3)
-    urls = f"http://127.0.0.1:{client},https://127.0.0.1:{tls},https://[::1]:{tls}"
-    arguments = [
-        *(f"--listen-client-urls={urls}", f"--advertise-client-urls=http://127.0.0.1:{client}"),
-        *(f"--cert-file={certificates.server}", f"--key-file={certificates.server_key}"),
-    ]
-    if client_certificates:
-        arguments += ["--client-cert-auth", f"--trusted-ca-file={certificates.ca}"]
-    with EtcdServer(binary=binary, ports=(client, peer), extra_args=arguments) as server:
-        yield TlsEtcd(server, tls)
-
-
-def trusting(certificates: Certificates) -> ssl.SSLContext:
-    return ssl.create_default_context(cafile=certificates.ca)
+def tls_etcd(binary: EtcdBinary, shown: Pair, *, clients: Authority | None = None, host: str = "127.0.0.1") -> TlsEtcd:
+    """An etcd that is yet to be started. With ``clients`` it wants a certificate of that CA from whoever connects."""
+    (port,) = free_ports(1)
+    extra = [f"--cert-file={shown.cert}", f"--key-file={shown.key}"]
+    if clients is not None:
+        extra += ["--client-cert-auth", f"--trusted-ca-file={clients.cert}"]
+    server = EtcdServer(binary=binary, listen_urls=[f"https://{host}:{port}"], extra_args=extra)
+    return TlsEtcd(server, port)

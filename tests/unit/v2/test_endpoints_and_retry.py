@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from etcdorm.errors import UsageError
-from etcdorm.v2.endpoints import Endpoints, check_endpoint
+from etcdorm.v2.endpoints import Endpoints, check_endpoint, endpoint_urls
 from etcdorm.v2.retry import Again, GiveUp, after_failure
 from etcdorm.v2.transport import AnswerLost, NotSent
 
@@ -53,7 +53,7 @@ def test_a_password_in_a_url_is_refused_and_not_repeated() -> None:
 
 def test_no_endpoint_at_all_is_refused() -> None:
     with pytest.raises(UsageError, match="no endpoint"):
-        Endpoints([])
+        endpoint_urls([], 2379, None)
 
 
 def test_a_write_whose_answer_was_lost_is_never_sent_again() -> None:
