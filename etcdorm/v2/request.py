@@ -122,6 +122,12 @@ def write(
             prevExist = True  # without it etcd resets createdIndex, and makes an empty key out of a missing one
     elif dir == (value is not None):
         raise UsageError("a write needs a value, or dir=True and no value; etcd would blank the key")
+    elif dir and (prevExist or prevValue is not None or prevIndex is not None):
+        raise UsageError(
+            "a directory can't be updated, so dir=True takes no prevValue, prevIndex or prevExist=True: etcd would "
+            "blank a key of that name, 3.5 refuses it for a directory, and in a cluster of two versions the members "
+            "would part for good; prevExist=False makes a directory where nothing is"
+        )
     if append and not (prevValue is None and prevIndex is None and prevExist is None):
         raise UsageError("append=True makes a new key, so it takes no prevValue, prevIndex or prevExist")
     if prevExist is False and not (prevValue is None and prevIndex is None):

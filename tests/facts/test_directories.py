@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 import pytest
 
 from etcdorm import UsageError
@@ -51,7 +53,7 @@ async def test_dir_and_prev_exist_on_a_key_blank_it_and_drop_its_ttl(raw: Raw, c
     assert "ttl" not in node
     # So the client never sends the two together.
     await client.write("/key", "a", 60)
-    with pytest.raises(UsageError, match="blank"):
+    with pytest.raises(UsageError, match="would blank"):
         await client.write("/key", dir=True, prevExist=True)
     assert (await client.read("/key")).value == "a"
 
@@ -100,34 +102,50 @@ async def test_a_refresh_of_what_is_a_directory_is_refused_as_such_by_3_5(
 
 # -- directories and keys in each other's place ------------------------------------------------------------------------
 
-REFUSED: dict[str, tuple[str, str, str | None, tuple[int, int], type[EtcdException]]] = {
-    "value over a directory": ("PUT", "/dir", "value=a", (403, 102), EtcdNotFile),
-    "write below a key": ("PUT", "/key/below", "value=a", (400, 104), EtcdNotDir),
-    "read below a key": ("GET", "/key/below", None, (400, 104), EtcdNotDir),
-    "delete below a key": ("DELETE", "/key/below", None, (400, 104), EtcdNotDir),
-    "write to the root": ("PUT", "/", "value=a", (400, 107), EtcdRootReadOnly),
-    "delete of the root": ("DELETE", "/?recursive=true", None, (400, 107), EtcdRootReadOnly),
-    "delete of the root by its index": ("DELETE", "/?prevIndex=1", None, (403, 102), EtcdNotFile),
-    "delete of a directory": ("DELETE", "/dir", None, (403, 102), EtcdNotFile),
-    "delete of a full directory": ("DELETE", "/dir?dir=true", None, (403, 108), EtcdDirNotEmpty),
+Call = Callable[[Client], Awaitable[object]]
+
+REFUSED: dict[str, tuple[str, str, str | None, tuple[int, int], type[EtcdException], Call]] = {
+    "value over a directory": ("PUT", "/dir", "value=a", (403, 102), EtcdNotFile, lambda c: c.write("/dir", "a")),
+    "write below a key": ("PUT", "/key/x", "value=a", (400, 104), EtcdNotDir, lambda c: c.write("/key/x", "a")),
+    "read below a key": ("GET", "/key/x", None, (400, 104), EtcdNotDir, lambda c: c.read("/key/x")),
+    "delete below a key": ("DELETE", "/key/x", None, (400, 104), EtcdNotDir, lambda c: c.delete("/key/x")),
+    "write to the root": ("PUT", "/", "value=a", (400, 107), EtcdRootReadOnly, lambda c: c.write("/", "a")),
+    "delete of the root": (
+        "DELETE",
+        "/?recursive=true",
+        None,
+        (400, 107),
+        EtcdRootReadOnly,
+        lambda c: c.delete("/", recursive=True),
+    ),
+    "delete of the root by its index": (
+        "DELETE",
+        "/?prevIndex=1",
+        None,
+        (403, 102),
+        EtcdNotFile,
+        lambda c: c.delete("/", prevIndex=1),
+    ),
+    "delete of a directory": ("DELETE", "/dir", None, (403, 102), EtcdNotFile, lambda c: c.delete("/dir")),
+    "delete of a full directory": (
+        "DELETE",
+        "/dir?dir=true",
+        None,
+        (403, 108),
+        EtcdDirNotEmpty,
+        lambda c: c.delete("/dir", dir=True),
+    ),
 }
 
 
 @pytest.mark.parametrize("case", REFUSED)
 async def test_what_a_directory_or_a_key_in_its_place_refuses(raw: Raw, client: Client, case: str) -> None:
-    method, target, form, answer, kind = REFUSED[case]
+    method, target, form, answer, kind, call = REFUSED[case]
     await raw.put("/dir/key", "value=a")
     await raw.put("/key", "value=a")
     assert (await raw.ask(method, f"/v2/keys{target}", form)).says == answer
-    key, _, query = target.partition("?")
     with pytest.raises(kind) as caught:
-        if method == "PUT":
-            await client.write(key, "a")
-        elif method == "GET":
-            await client.read(key)
-        else:
-            index = 1 if "prevIndex" in query else None
-            await client.delete(key, dir="dir" in query, recursive="recursive" in query, prevIndex=index)
+        await call(client)
     assert caught.value.code == answer[1]
 
 
