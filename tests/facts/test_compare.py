@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 import pytest
 
 from etcdorm import UsageError
@@ -86,19 +88,22 @@ async def test_a_request_that_was_done_is_told_another_story_the_second_time(raw
     assert (await raw.ask(method, f"/v2/keys{target}", form)).says == answer
 
 
+RESENT: dict[str, tuple[str, Callable[[Client], Awaitable[object]]]] = {
+    "compare-and-swap": ("PUT", lambda client: client.write("/key", "b", prevValue="a")),
+    "create": ("PUT", lambda client: client.write("/new", "b", prevExist=False)),
+    "append": ("POST", lambda client: client.write("/queue", "b", append=True)),
+    "delete": ("DELETE", lambda client: client.delete("/key")),
+}
+
+
 async def test_the_client_does_not_send_it_a_second_time(etcd: EtcdServer, raw: Raw) -> None:
     await raw.put("/key", "value=a")
     async with FaultProxy(etcd.url) as proxy, Client(proxy.url) as client:
         await client.read("/")  # so that it is a kept connection that breaks, which aiohttp would mend by itself
-        for method, call in (
-            ("PUT", lambda: client.write("/key", "b", prevValue="a")),
-            ("PUT", lambda: client.write("/new", "b", prevExist=False)),
-            ("POST", lambda: client.write("/queue", "b", append=True)),
-            ("DELETE", lambda: client.delete("/key")),
-        ):
+        for method, call in RESENT.values():
             proxy.judge = first(method, Fate.CUT_AFTER)
             before = len(proxy.seen)
             with pytest.raises(EtcdUnconfirmed):
-                await call()
+                await call(client)
             await client.read("/")  # whatever was sent before it has arrived by now
             assert proxy.methods()[before:] == [method, "GET"]

@@ -53,6 +53,7 @@ class Raw:
     """Requests to one etcd, each on a connection of its own."""
 
     def __init__(self, url: str) -> None:
+        self.url = url
         parts = urlsplit(url)
         assert parts.hostname is not None
         assert parts.port is not None
