@@ -20,6 +20,9 @@ Method = Literal["GET", "PUT", "POST", "DELETE"]
 
 LONGEST_TTL = 7_000_000_000  # seconds; above about 7.4e9 etcd silently sets no TTL
 _LONGEST_IN_URL = 1024  # bytes; etcd drops a fresh connection whose request line is longer than 4096
+# Bytes. etcd takes a form of 10 MiB, but a log entry that large keeps it from ever starting again ("wal: max entry size
+# limit exceeded"); beyond that it drops the connection, which would look like an answer that was lost.
+_LARGEST_FORM = 10 * 1024 * 1024 - 64 * 1024
 LONGEST_KEY = 2800  # bytes as it stands in the URL, where a prefix and a condition have to go as well
 
 
@@ -144,7 +147,13 @@ def write(
         fields.append(f"prevExist={'true' if prevExist else 'false'}")
     fields += _conditions(prevValue, prevIndex)
     method: Method = "POST" if append else "PUT"
-    return Request(method, key_path(key), prefix, form="&".join(fields).encode(), value=text, prevIndex=prevIndex)
+    form = "&".join(fields).encode()
+    if len(form) > _LARGEST_FORM:
+        raise UsageError(
+            f"the write of {key[:60]} takes {len(form)} bytes, and {_LARGEST_FORM} is the most: etcd could not start "
+            "again with so large an entry in its log; store it elsewhere, and its place in etcd"
+        )
+    return Request(method, key_path(key), prefix, form=form, value=text, prevIndex=prevIndex)
 
 
 def update(prefix: str, result: EtcdResult) -> Request:

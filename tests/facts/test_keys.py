@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from etcdorm import UsageError
-from etcdorm.testing import EtcdServer, FaultProxy
-from etcdorm.v2 import Client, EtcdKeyNotFound, EtcdProtocolError, EtcdUnconfirmed, EtcdValueError
+from etcdorm.errors import ServerError
+from etcdorm.testing import EtcdBinary, EtcdServer, FaultProxy
+from etcdorm.v2 import Client, EtcdKeyNotFound, EtcdProtocolError, EtcdValueError
+from etcdorm.v2.request import _LARGEST_FORM, LONGEST_KEY
 from tests.support.http import Raw
 
 # -- what each request answers -----------------------------------------------------------------------------------------
@@ -218,30 +222,39 @@ async def test_a_plus_in_a_form_is_a_space(raw: Raw, client: Client) -> None:
     assert (await client.write("/key", "a+b")).value == "a+b"
 
 
-LARGEST = 10 * 1024 * 1024 - len("value=")
-"""Bytes of a value in a form of 10 MiB."""
+MOST = 10 * 1024 * 1024
+"""Bytes of a form that etcd takes."""
 
 
-async def test_a_form_of_ten_mebibytes_is_taken(client: Client) -> None:
-    await client.write("/large", "x" * LARGEST, timeout=30)
-    assert len((await client.pop("/large", timeout=30)).value or "") == LARGEST
+async def test_a_value_of_ten_mebibytes_is_taken_and_etcd_never_starts_again(etcd_binary: EtcdBinary) -> None:
+    async with EtcdServer(binary=etcd_binary) as server:
+        assert (await Raw(server.url).put("/large", "value=" + "x" * (MOST - len("value=")))).status == 201
+        with pytest.raises(ServerError, match="max entry size limit exceeded"):
+            await asyncio.to_thread(server.restart)
 
 
-async def test_a_form_of_more_is_refused_or_its_connection_is_reset(raw: Raw) -> None:
+async def test_the_largest_value_that_the_client_writes_is_there_after_a_restart(etcd_binary: EtcdBinary) -> None:
+    largest = "x" * (_LARGEST_FORM - len("value="))
+    async with EtcdServer(binary=etcd_binary) as server, Client(server.url, timeout=30) as client:
+        key = "/" + "k" * (LONGEST_KEY - 1)
+        await client.write(key, largest)
+        await asyncio.to_thread(server.restart)
+        assert (await client.read(key)).value == largest
+
+
+async def test_a_form_of_more_is_refused_or_its_connection_is_reset(etcd: EtcdServer, raw: Raw) -> None:
     try:
-        reply = await raw.put("/large", "value=" + "x" * (LARGEST + 1))
+        reply = await raw.put("/large", "value=" + "x" * MOST)
     except (OSError, EOFError):
         pass  # it was reset while the body was still on its way
     else:
         assert reply.says == (400, 210)
-    assert (await raw.get("/large")).says == (404, 100)
-
-
-async def test_a_value_that_is_too_large_ends_in_an_error_and_is_not_written(client: Client) -> None:
-    with pytest.raises((EtcdValueError, EtcdUnconfirmed)):
-        await client.write("/large", "x" * (LARGEST + 1), timeout=30)
-    with pytest.raises(EtcdKeyNotFound):
-        await client.read("/large")
+    async with FaultProxy(etcd.url) as proxy, Client(proxy.url) as client:
+        with pytest.raises(UsageError, match="is the most"):
+            await client.write("/large", "x" * _LARGEST_FORM)
+        with pytest.raises(UsageError, match="is the most"):
+            await client.write("/large", "ü" * (MOST // 4))  # it is longer in a form
+        assert not proxy.seen
 
 
 async def test_a_request_line_of_more_than_4096_bytes_resets_a_fresh_connection(raw: Raw, client: Client) -> None:
