@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from etcdorm.errors import UsageError
+from etcdorm.v2.ending import end
 from etcdorm.v2.errors import (
     EtcdConnectionFailed,
     EtcdMisconfigured,
@@ -98,8 +99,7 @@ class EternalWatch:
         """End the iteration, and give back what it holds."""
         self._closed = True
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+            await end(self._task)
 
     async def call(self, callback: Callable[[EtcdResult], Awaitable[object] | object]) -> int:
         """Hand every event to ``callback``, awaiting what can be awaited, until it raises StopWatching.

@@ -20,6 +20,9 @@ Method = Literal["GET", "PUT", "POST", "DELETE"]
 
 LONGEST_TTL = 7_000_000_000  # seconds; above about 7.4e9 etcd silently sets no TTL
 _LONGEST_IN_URL = 1024  # bytes; etcd drops a fresh connection whose request line is longer than 4096
+# Bytes. etcd takes a form of 10 MiB, but a log entry that large keeps it from ever starting again ("wal: max entry size
+# limit exceeded"); beyond that it drops the connection, which would look like an answer that was lost.
+_LARGEST_FORM = 10 * 1024 * 1024 - 64 * 1024
 LONGEST_KEY = 2800  # bytes as it stands in the URL, where a prefix and a condition have to go as well
 
 
@@ -123,6 +126,12 @@ def write(
             prevExist = True  # without it etcd resets createdIndex, and makes an empty key out of a missing one
     elif dir == (value is not None):
         raise UsageError("a write needs a value, or dir=True and no value; etcd would blank the key")
+    elif dir and (prevExist or prevValue is not None or prevIndex is not None):
+        raise UsageError(
+            "a directory can't be updated, so dir=True takes no prevValue, prevIndex or prevExist=True: etcd would "
+            "blank a key of that name, 3.5 refuses it for a directory, and in a cluster of two versions the members "
+            "would part for good; prevExist=False makes a directory where nothing is"
+        )
     if append and not (prevValue is None and prevIndex is None and prevExist is None):
         raise UsageError("append=True makes a new key, so it takes no prevValue, prevIndex or prevExist")
     if prevExist is False and not (prevValue is None and prevIndex is None):
@@ -139,7 +148,13 @@ def write(
         fields.append(f"prevExist={'true' if prevExist else 'false'}")
     fields += _conditions(prevValue, prevIndex)
     method: Method = "POST" if append else "PUT"
-    return Request(method, key_path(key), prefix, form="&".join(fields).encode(), value=text, prevIndex=prevIndex)
+    form = "&".join(fields).encode()
+    if len(form) > _LARGEST_FORM:
+        raise UsageError(
+            f"the write of {key[:60]} takes {len(form)} bytes, and {_LARGEST_FORM} is the most: etcd could not start "
+            "again with so large an entry in its log; store it elsewhere, and its place in etcd"
+        )
+    return Request(method, key_path(key), prefix, form=form, value=text, prevIndex=prevIndex)
 
 
 def update(prefix: str, result: EtcdResult) -> Request:

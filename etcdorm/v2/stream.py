@@ -13,6 +13,7 @@ from typing import cast
 
 from pydantic_core import from_json
 
+from etcdorm.v2.ending import end
 from etcdorm.v2.errors import (
     EtcdConnectionFailed,
     EtcdEventIndexCleared,
@@ -252,8 +253,7 @@ class Streaming:
     async def _drop_stream(self) -> None:
         reader, self._reader = self._reader, None
         if reader is not None:
-            reader.cancel()
-            await asyncio.wait([reader])
+            await end(reader)
 
     def fail(self, error: BaseException) -> None:
         """End the watch by an error, behind the events that are there."""

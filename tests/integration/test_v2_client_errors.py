@@ -24,7 +24,6 @@ from etcdorm.v2 import (
     EtcdNotDir,
     EtcdNotFile,
     EtcdProtocolError,
-    EtcdResult,
     EtcdRootReadOnly,
     EtcdUnavailable,
     EtcdUnconfirmed,
@@ -125,14 +124,6 @@ async def test_a_wait_from_too_far_back_says_so_and_where_the_store_stands(clien
     assert (caught.value.code, caught.value.index) == (401, stands)
 
 
-async def test_the_update_of_a_directory_is_done_by_etcd_3_4_and_refused_by_3_5(
-    etcd: EtcdServer, client: Client
-) -> None:
-    await client.write("/dir", dir=True)
-    (outcome,) = await asyncio.gather(client.write("/dir", dir=True, ttl=60, prevExist=True), return_exceptions=True)
-    assert type(outcome) is (EtcdNotFile if etcd.binary.version.startswith("3.5.") else EtcdResult)
-
-
 USAGE: dict[str, tuple[Call, str]] = {
     "no value": (lambda c: c.write("/a"), "a write needs a value"),
     "value and dir": (lambda c: c.write("/a", "b", dir=True), "a write needs a value"),
@@ -152,6 +143,9 @@ USAGE: dict[str, tuple[Call, str]] = {
     "negative ttl": (lambda c: c.write("/a", "b", ttl=-1), "ttl must be whole seconds"),
     "huge ttl": (lambda c: c.write("/a", "b", ttl=10**10), "ttl must be whole seconds"),
     "ttl in fractions": (lambda c: c.write("/a", "b", ttl=1.5), "ttl must be"),  # type: ignore[arg-type]  # the same
+    "dir, prevExist": (lambda c: c.write("/a", dir=True, ttl=60, prevExist=True), "a directory can't be updated"),
+    "dir, prevIndex": (lambda c: c.write("/a", dir=True, prevIndex=1), "a directory can't be updated"),
+    "dir, prevValue": (lambda c: c.write("/a", dir=True, prevValue="b"), "a directory can't be updated"),
     "refresh without ttl": (lambda c: c.write("/a", refresh=True), "refresh=True needs a ttl"),
     "refresh with value": (lambda c: c.write("/a", "b", ttl=1, refresh=True), "refresh=True needs a ttl"),
     "refresh of a directory": (lambda c: c.write("/a", ttl=1, refresh=True, dir=True), "refresh=True needs a ttl"),
