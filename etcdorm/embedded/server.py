@@ -39,7 +39,8 @@ class EtcdServer:
 
     ``data_dir`` is created when it does not exist, and kept; without it the data lives in a temporary directory that
     goes with the server. ``binary`` is an :class:`EtcdBinary` or a path; without it :func:`find_binary` chooses.
-    ``extra_args`` follow etcdorm's own arguments, and so prevail. ``start_timeout`` is in seconds.
+    ``ports`` are those for clients and for peers; without them free ones are taken. ``extra_args`` follow etcdorm's own
+    arguments, and so prevail. ``start_timeout`` is in seconds.
 
     etcd never outlives this process, also when that is killed. Making the object does nothing yet; the plain methods
     block for as long as etcd takes, so in asyncio code other than ``async with`` call them by ``asyncio.to_thread``.
@@ -51,6 +52,7 @@ class EtcdServer:
         data_dir: str | os.PathLike[str] | None = None,
         binary: EtcdBinary | str | os.PathLike[str] | None = None,
         name: str | None = None,
+        ports: tuple[int, int] | None = None,
         extra_args: Sequence[str] = (),
         start_timeout: float = 10.0,
     ) -> None:
@@ -58,6 +60,7 @@ class EtcdServer:
         self._given_binary = binary
         # Nobody else has this name, so the server that answers with it is this one.
         self._name = name or f"etcdorm-{secrets.token_hex(6)}"
+        self._given_ports = ports
         self._extra_args = tuple(extra_args)
         self._start_timeout = start_timeout
         self._abandoned = threading.Event()
@@ -72,6 +75,11 @@ class EtcdServer:
     def url(self) -> str:
         """Where clients find it; the same after :meth:`restart`."""
         return f"http://{HOST}:{_started(self._ports)[0]}"
+
+    @property
+    def name(self) -> str:
+        """What it calls itself in its cluster."""
+        return self._name
 
     @property
     def pid(self) -> int:
@@ -114,12 +122,12 @@ class EtcdServer:
             self._make_data_dir()
             self._wait_for_lock()
             for tries_left in reversed(range(_PORT_TRIES)):
-                client, peer = free_ports(2)
+                client, peer = self._given_ports or free_ports(2)
                 self._ports = client, peer
                 try:
                     self._run()
-                except _PortTakenError:
-                    if not tries_left:
+                except PortTakenError:
+                    if not tries_left or self._given_ports:
                         raise
                 else:
                     return
@@ -134,6 +142,10 @@ class EtcdServer:
         if self._scratch is not None:
             shutil.rmtree(self._scratch, ignore_errors=True)
         self._guard = self._scratch = self._ports = None
+
+    def abandon(self) -> None:
+        """Let a ``start`` that another thread is in give up soon."""
+        self._abandoned.set()
 
     def kill(self) -> None:
         """End etcd as a crash would; its data stays for :meth:`restart`."""
@@ -165,7 +177,7 @@ class EtcdServer:
     async def __aenter__(self) -> Self:
         self._abandoned = threading.Event()
         try:
-            await run_to_end(self.start, when_cancelled=self._abandoned.set)
+            await run_to_end(self.start, when_cancelled=self.abandon)
         except asyncio.CancelledError:
             await run_to_end(self.stop)  # it may have been up at that very moment
             raise
@@ -215,7 +227,7 @@ class EtcdServer:
         if is_locked(self.data_dir):  # by one that was started at the same time
             raise self._locked()
         said = self.log_path.read_bytes()[already_said:].decode(errors="replace").splitlines()
-        kind = _PortTakenError if any("address already in use" in line for line in said) else ServerError
+        kind = PortTakenError if any("address already in use" in line for line in said) else ServerError
         if len(said) > _LOG_HEAD + _LOG_TAIL:
             said[_LOG_HEAD:-_LOG_TAIL] = ["..."]
         log = "\n".join(f"    {line}" for line in said) or "    (nothing)"
@@ -247,7 +259,7 @@ class EtcdServer:
         return [str(self.binary.path), *arguments]
 
 
-class _PortTakenError(ServerError):
+class PortTakenError(ServerError):
     """Another process took the port between our choosing it and etcd's listening on it."""
 
 

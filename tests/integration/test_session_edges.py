@@ -25,7 +25,7 @@ from etcdorm.v2.request import Request
 from etcdorm.v2.store import V2Store
 from tests.support.lossy import LossyClient
 from tests.support.models import Doc, Node, Service
-from tests.support.raw import expire, leaves, texts, until_gone
+from tests.support.raw import expire, flush_history, leaves, texts, until_gone
 
 
 class Zone(EtcdModel, path="/zones/{zone}"):
@@ -148,11 +148,12 @@ async def test_a_watch_outlives_a_time_in_which_it_can_not_read_anew(etcd: EtcdS
         session.watch(Node) as changes,
         asyncio.timeout(60),
     ):
+        await proxy.refuse()
         await plain.save(Node(name="n1"))
         async with Client(etcd.url) as client:
-            for _ in range(11):
-                await asyncio.gather(*(client.write("/elsewhere", "x") for _ in range(100)))
+            await flush_history(client)
         blocked = True
+        await proxy.accept()
         waiting = asyncio.ensure_future(anext(changes))
         await long_enough.wait()
         blocked = False

@@ -79,7 +79,7 @@ NAMES = {
         "Member",
         "StopWatching",
     },
-    "etcdorm.testing": {"EtcdBinary", "EtcdServer", "find_binary"},
+    "etcdorm.testing": {"EtcdBinary", "EtcdCluster", "EtcdServer", "Fate", "FaultProxy", "Seen", "find_binary"},
 }
 
 METHODS: dict[type, set[str]] = {
@@ -128,11 +128,15 @@ METHODS: dict[type, set[str]] = {
         "write",
     },
     etcdorm.v2.EternalWatch: {"aclose", "call"},
+    etcdorm.testing.FaultProxy: {"accept", "cut", "freeze", "methods", "refuse", "release", "thaw", "url"},
+    etcdorm.testing.EtcdCluster: {"followers", "leader", "members", "start", "stop", "urls"},
     etcdorm.testing.EtcdServer: {
+        "abandon",
         "binary",
         "data_dir",
         "kill",
         "log_path",
+        "name",
         "pause",
         "pid",
         "restart",
