@@ -23,7 +23,7 @@ from etcdorm.v2.errors import (
     EtcdUnavailable,
     EtcdUnconfirmed,
 )
-from etcdorm.v2.request import Method, Request
+from etcdorm.v2.request import Asked, Method, Request
 from etcdorm.v2.transport import Answer
 
 _HINTS: Mapping[int, str] = {
@@ -38,7 +38,7 @@ def _request(client: Client, method: Method, page: str, body: Mapping[str, objec
     return Request(method, Path.parse(f"/auth{page}"), client.version_prefix, form=form, content="json")
 
 
-def _understand(request: Request, answer: Answer, words: str) -> dict[str, Any]:
+def _understand(request: Request, answer: Answer, words: Asked) -> dict[str, Any]:
     """The object that an answer holds; none in the empty ones.
 
     Raises: what its status stands for; these pages have no error codes, only words.

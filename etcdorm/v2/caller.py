@@ -23,7 +23,7 @@ from etcdorm.v2.errors import (
 )
 from etcdorm.v2.observers import Call, Observer
 from etcdorm.v2.report import Report
-from etcdorm.v2.request import Request
+from etcdorm.v2.request import Asked, Request
 from etcdorm.v2.retry import GiveUp, after_failure
 from etcdorm.v2.transport import (
     Answer,
@@ -42,7 +42,7 @@ _log = logging.getLogger("etcdorm.v2")
 
 T = TypeVar("T")
 
-Understand = Callable[[Request, Answer, str], T]
+Understand = Callable[[Request, Answer, Asked], T]
 """Makes the result out of an answer, or raises; the text says what was asked of which endpoint."""
 
 
@@ -113,7 +113,7 @@ class Caller:
                 await self._discovery.update(self.endpoints, timeout=_left(deadline, self.timeout))
             now = time.monotonic()
             url = at or self.endpoints.best(now)
-            words = f"{request.method} {request.key} at {url}"
+            words = Asked(request, url)
             if deadline is not None and now >= deadline:
                 raise EtcdUnavailable(f"{words}: the time was up before it was sent; nothing was changed")
             if report is not None:
@@ -174,7 +174,7 @@ class Caller:
         Raises: EtcdUnavailable when it can't be had or breaks; what ``understand`` raises for a refusal.
         """
         url = self.endpoints.best(time.monotonic())
-        words = f"{request.method} {request.key} at {url}"
+        words = Asked(request, url)
         try:
             async with self._transport.stream(url + request.target) as streamed:
                 if streamed.status != 200:
@@ -211,7 +211,7 @@ class Caller:
                 hints.insert(0, "it has never answered, as a port does that has no TLS: is its URL http://?")
         return "".join(f"; {hint}" for hint in hints)
 
-    def _check_cluster(self, answer: Answer | Streamed, url: str, words: str) -> None:
+    def _check_cluster(self, answer: Answer | Streamed, url: str, words: Asked) -> None:
         found = answer.cluster_id
         if self._expected and found and found != self._expected:
             self.endpoints.failed(url, time.monotonic())
@@ -221,7 +221,7 @@ class Caller:
             )
 
 
-def not_v2(words: str, answer: Answer, request: Request) -> EtcdException:
+def not_v2(words: Asked, answer: Answer, request: Request) -> EtcdException:
     """The exception for an answer that can't be etcd's."""
     start = answer.body[:60].decode(errors="replace").strip()
     if request.writes and (answer.status < 300 or answer.status >= 500):
@@ -238,12 +238,12 @@ def _left(deadline: float | None, otherwise: float) -> float:
     return otherwise if deadline is None else max(0.0, deadline - time.monotonic())
 
 
-def _no_tls(words: str, failures: dict[str, str]) -> EtcdMisconfigured:
+def _no_tls(words: Asked, failures: dict[str, str]) -> EtcdMisconfigured:
     reasons = "; ".join(dict.fromkeys(failures.values()))
     return EtcdMisconfigured(f"{words}: {reasons}; nothing was sent, and no other endpoint is left to try")
 
 
-def _gave_up(words: str, failure: str, *, unconfirmed: bool, tries: int) -> EtcdException:
+def _gave_up(words: Asked, failure: str, *, unconfirmed: bool, tries: int) -> EtcdException:
     times = "" if tries == 1 else f", {tries} tries"
     if unconfirmed:
         return EtcdUnconfirmed(

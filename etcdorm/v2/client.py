@@ -22,7 +22,7 @@ from etcdorm.v2.keys import as_result
 from etcdorm.v2.membership import Membership
 from etcdorm.v2.observers import Observer
 from etcdorm.v2.reach import HERE, endpoints_of
-from etcdorm.v2.request import Request, Value
+from etcdorm.v2.request import Asked, Request, Value
 from etcdorm.v2.result import EtcdResult
 from etcdorm.v2.settle import can_settle, change
 from etcdorm.v2.source import KeySource
@@ -433,7 +433,7 @@ class Client:
     async def _versions(self, timeout: float | None) -> cluster.Versions:
         return await self._execute(cluster.about("", "/version"), cluster.as_versions, timeout)
 
-    def _understand(self, request: Request, answer: Answer, words: str) -> EtcdResult:
+    def _understand(self, request: Request, answer: Answer, words: Asked) -> EtcdResult:
         result = as_result(request, answer, words)
         self._seen = max(self._seen, answer.index)  # of an error too, which is an answer of the store as well
         if isinstance(result, EtcdException):

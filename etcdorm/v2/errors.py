@@ -205,7 +205,7 @@ _NO_MAJORITY = "the member finds no majority for it"
 _MAY_STILL_HAPPEN = f"{_NO_MAJORITY}; it may have happened, or may still happen: read with quorum before trying again"
 
 
-def from_answer(request: str, *, code: int, message: str, cause: str, index: int, writes: bool) -> EtcdException:
+def from_answer(request: object, *, code: int, message: str, cause: str, index: int, writes: bool) -> EtcdException:
     """The exception for an error that etcd answered; ``request`` says what was asked of which endpoint."""
     kind = _BY_CODE.get(code, EtcdValueError if 200 <= code < 300 else EtcdRefused)
     hint = _HINTS.get(code)
