@@ -80,10 +80,7 @@ class Auth:
         self._client = client
 
     async def get_active(self, *, timeout: float | None = None) -> bool:
-        """Whether authentication is on.
-
-        Raises: EtcdInsufficientPermissions when it is, and this client is not root.
-        """
+        """Whether authentication is on; etcd tells it to anybody."""
         body = await self._client._execute(_request(self._client, "GET", "/enable"), _understand, timeout)
         return bool(body.get("enabled"))
 
