@@ -162,8 +162,8 @@ async def test_the_old_name_goes_with_the_protocol_that_was_asked_for(etcd: Etcd
         (None, "no such name"),
         ([], "no SRV records"),
         (["0 0 0 ."], "the target '.', which says that nothing is served"),
-        (["0 0 0 localhost."], "names no host and port"),
-        ([r"0 0 1 a\@b."], "names no host and port"),
+        (["0 0 0 localhost."], "a record that names no host and port"),
+        ([r"0 0 1 a\@b."], "a record that names no host and port"),
     ],
     ids=["no name", "no records", "dot", "no port", "no host"],
 )
@@ -227,6 +227,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody wants to wait for a minute until DNS is asked again."""
     monkeypatch.setattr("etcdorm.v2.discovery._SOONEST", 0.01)
     monkeypatch.setattr("etcdorm.v2.discovery._LATEST", 0.02)
+    monkeypatch.setattr("etcdorm.v2.discovery._PATIENCE", 0.2)
 
 
 @pytest.mark.usefixtures("impatient")
