@@ -11,7 +11,7 @@ from typing import Literal
 from etcdorm.embedded import EtcdServer
 from etcdorm.errors import UsageError
 from etcdorm.session import Session
-from etcdorm.v2 import Client
+from etcdorm.v2 import Client, Observer
 from etcdorm.v2.store import V2Store
 
 EMBEDDED = "embedded:"
@@ -34,6 +34,7 @@ async def connect(
     allow_reconnect: bool = False,
     expected_cluster_id: str | None = None,
     timeout: float = 10.0,
+    observers: Sequence[Observer] = (),
 ) -> AsyncIterator[Session]:
     """A session on an etcd cluster: ``async with connect("http://127.0.0.1:2379") as session``.
 
@@ -64,6 +65,7 @@ async def connect(
             allow_reconnect=allow_reconnect,
             expected_cluster_id=expected_cluster_id,
             timeout=timeout,
+            observers=observers,
         )
         return Session(V2Store(client, timeout=timeout), timeout=timeout)
 

@@ -14,7 +14,7 @@ import pytest
 
 from etcdorm.embedded.binary import VARIABLE, bundled_path
 from etcdorm.errors import ServerError
-from etcdorm.testing import EtcdBinary, EtcdServer
+from etcdorm.testing import EtcdBinary, EtcdCluster, EtcdServer
 
 # No listing shows these, so a wipe has to know them.
 HIDDEN = ("/_etcdorm", "/_locks")
@@ -43,10 +43,26 @@ def every_etcd() -> list[EtcdBinary]:
 
 
 class Servers:
-    """The servers that tests share."""
+    """The servers and the clusters of three that tests share."""
 
     def __init__(self) -> None:
         self._servers: dict[EtcdBinary, EtcdServer] = {}
+        self._clusters: dict[EtcdBinary, EtcdCluster] = {}
+
+    def lend_cluster(self, binary: EtcdBinary) -> EtcdCluster:
+        """A running cluster of this version with nothing in it, whatever the test before did to it."""
+        if binary not in self._clusters:
+            cluster = EtcdCluster(binary=binary)
+            cluster.start()
+            self._clusters[binary] = cluster
+        cluster = self._clusters[binary]
+        for member in cluster.members:
+            member.resume()
+        for member in cluster.members:
+            if not member.running:
+                member.restart()
+        wipe(cluster.leader())
+        return cluster
 
     def lend(self, binary: EtcdBinary) -> EtcdServer:
         """A running server of this version with nothing in it, whatever the test before did to it."""
@@ -64,6 +80,8 @@ class Servers:
     def stop(self) -> None:
         for server in self._servers.values():
             server.stop()
+        for cluster in self._clusters.values():
+            cluster.stop()
 
 
 def wipe(server: EtcdServer) -> None:
@@ -115,3 +133,9 @@ def etcd_servers() -> Iterator[Servers]:
 def etcd(etcd_binary: EtcdBinary, etcd_servers: Servers) -> EtcdServer:
     """An empty etcd, shared with other tests; the test runs once on each version there is."""
     return etcd_servers.lend(etcd_binary)
+
+
+@pytest.fixture
+def cluster(etcd_binary: EtcdBinary, etcd_servers: Servers) -> EtcdCluster:
+    """An empty cluster of three members, shared with other tests; the test runs once on each version there is."""
+    return etcd_servers.lend_cluster(etcd_binary)

@@ -66,6 +66,15 @@ def ask(port: int, name: str) -> State:
         return State.SILENT
 
 
+def leader_of(port: int) -> str | None:
+    """The name of the member that leads, as the member on this port sees it; None when it knows of none."""
+    try:
+        status, body = _get(port, "/v2/members/leader")
+        return str(json.loads(body)["name"]) if status == http.client.OK else None
+    except (OSError, ValueError, KeyError, http.client.HTTPException):
+        return None
+
+
 def answers(port: int) -> bool:
     """Whether anything at all comes back within a moment."""
     try:

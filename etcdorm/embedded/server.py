@@ -39,9 +39,9 @@ class EtcdServer:
 
     ``data_dir`` is created when it does not exist, and kept; without it the data lives in a temporary directory that
     goes with the server. ``binary`` is an :class:`EtcdBinary` or a path; without it :func:`find_binary` chooses.
-    ``extra_args`` follow etcdorm's own arguments, and so prevail. ``listen_urls`` are further URLs at which clients are
-    served, as ``https://127.0.0.1:2379`` with ``--cert-file`` and ``--key-file`` in ``extra_args``. ``start_timeout``
-    is in seconds.
+    ``ports`` are those for clients and for peers; without them free ones are taken. ``listen_urls`` are further URLs at
+    which clients are served, as ``https://127.0.0.1:2379`` with ``--cert-file`` and ``--key-file`` in ``extra_args``,
+    which follow etcdorm's own arguments, and so prevail. ``start_timeout`` is in seconds.
 
     etcd never outlives this process, also when that is killed. Making the object does nothing yet; the plain methods
     block for as long as etcd takes, so in asyncio code other than ``async with`` call them by ``asyncio.to_thread``.
@@ -53,6 +53,7 @@ class EtcdServer:
         data_dir: str | os.PathLike[str] | None = None,
         binary: EtcdBinary | str | os.PathLike[str] | None = None,
         name: str | None = None,
+        ports: tuple[int, int] | None = None,
         listen_urls: Sequence[str] = (),
         extra_args: Sequence[str] = (),
         start_timeout: float = 10.0,
@@ -61,6 +62,7 @@ class EtcdServer:
         self._given_binary = binary
         # Nobody else has this name, so the server that answers with it is this one.
         self._name = name or f"etcdorm-{secrets.token_hex(6)}"
+        self._given_ports = ports
         self._listen_urls = tuple(listen_urls)
         self._extra_args = tuple(extra_args)
         self._start_timeout = start_timeout
@@ -76,6 +78,11 @@ class EtcdServer:
     def url(self) -> str:
         """Where clients find it; the same after :meth:`restart`."""
         return f"http://{HOST}:{_started(self._ports)[0]}"
+
+    @property
+    def name(self) -> str:
+        """What it calls itself in its cluster."""
+        return self._name
 
     @property
     def pid(self) -> int:
@@ -118,12 +125,12 @@ class EtcdServer:
             self._make_data_dir()
             self._wait_for_lock()
             for tries_left in reversed(range(_PORT_TRIES)):
-                client, peer = free_ports(2)
+                client, peer = self._given_ports or free_ports(2)
                 self._ports = client, peer
                 try:
                     self._run()
-                except _PortTakenError:
-                    if not tries_left:
+                except PortTakenError:
+                    if not tries_left or self._given_ports:
                         raise
                 else:
                     return
@@ -138,6 +145,10 @@ class EtcdServer:
         if self._scratch is not None:
             shutil.rmtree(self._scratch, ignore_errors=True)
         self._guard = self._scratch = self._ports = None
+
+    def abandon(self) -> None:
+        """Let a ``start`` that another thread is in give up soon."""
+        self._abandoned.set()
 
     def kill(self) -> None:
         """End etcd as a crash would; its data stays for :meth:`restart`."""
@@ -169,7 +180,7 @@ class EtcdServer:
     async def __aenter__(self) -> Self:
         self._abandoned = threading.Event()
         try:
-            await run_to_end(self.start, when_cancelled=self._abandoned.set)
+            await run_to_end(self.start, when_cancelled=self.abandon)
         except asyncio.CancelledError:
             await run_to_end(self.stop)  # it may have been up at that very moment
             raise
@@ -219,7 +230,7 @@ class EtcdServer:
         if is_locked(self.data_dir):  # by one that was started at the same time
             raise self._locked()
         said = self.log_path.read_bytes()[already_said:].decode(errors="replace").splitlines()
-        kind = _PortTakenError if any("address already in use" in line for line in said) else ServerError
+        kind = PortTakenError if any("address already in use" in line for line in said) else ServerError
         if len(said) > _LOG_HEAD + _LOG_TAIL:
             said[_LOG_HEAD:-_LOG_TAIL] = ["..."]
         log = "\n".join(f"    {line}" for line in said) or "    (nothing)"
@@ -256,7 +267,7 @@ class EtcdServer:
         return [str(self.binary.path), *arguments]
 
 
-class _PortTakenError(ServerError):
+class PortTakenError(ServerError):
     """Another process took the port between our choosing it and etcd's listening on it."""
 
 

@@ -8,17 +8,15 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import TypeVar
 
 from etcdorm.errors import EtcdormError, LockLostError, LockTimeoutError, RefusedError, UnconfirmedError, UsageError
+from etcdorm.finish import to_end
 from etcdorm.path import Path
 from etcdorm.store import Collection, Record, StaleRecord, Store
 
 _log = logging.getLogger("etcdorm.lock")
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +56,7 @@ class Lock:
             async with asyncio.timeout(self._timeout) as limit:
                 record = await self._acquire()
         except BaseException as error:
-            await _to_end(self._withdraw())
+            await to_end(self._withdraw())
             if limit.expired() and isinstance(error, TimeoutError):
                 raise LockTimeoutError(f"the lock {self._path} could not be had within {self._timeout} s") from None
             raise
@@ -72,7 +70,7 @@ class Lock:
     ) -> None:
         assert self._keeper is not None
         assert self._held is not None
-        await _to_end(self._release(self._keeper, self._held))
+        await to_end(self._release(self._keeper, self._held))
         if self._held.lost.is_set() and error is None:
             raise LockLostError(
                 f"the lock {self._path} could not be kept until the end of its block; "
@@ -150,20 +148,6 @@ class Lock:
         except (EtcdormError, StaleRecord, TimeoutError) as error:
             reason = str(error) or "no answer in time"
             _log.warning("the lock %s could not be released, its TTL will do it: %s", self._path, reason)
-
-
-async def _to_end(work: Awaitable[None]) -> None:
-    """Wait for clean-up that must finish, also when this task is cancelled meanwhile; it is cancelled after that."""
-    task = asyncio.ensure_future(work)
-    cancelled = False
-    while not task.done():
-        try:
-            await asyncio.shield(task)
-        except asyncio.CancelledError:
-            cancelled = True
-    task.result()
-    if cancelled:
-        raise asyncio.CancelledError
 
 
 def _everything(name: str) -> bool:

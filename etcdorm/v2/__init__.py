@@ -30,10 +30,13 @@ from etcdorm.v2.errors import (
     StopWatching,
 )
 from etcdorm.v2.eternal import EternalWatch
+from etcdorm.v2.lock import Lock
+from etcdorm.v2.observers import Call, Observer
 from etcdorm.v2.result import EtcdResult
 
 __all__ = [
     "Auth",
+    "Call",
     "Client",
     "EtcdAlreadyExist",
     "EtcdClusterIdChanged",
@@ -62,6 +65,8 @@ __all__ = [
     "EtcdWatchTimedOut",
     "EtcdWatcherCleared",
     "EternalWatch",
+    "Lock",
     "Member",
+    "Observer",
     "StopWatching",
 ]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from etcdorm.v2.discovery import Discovery
@@ -20,6 +21,8 @@ from etcdorm.v2.errors import (
     EtcdUnconfirmed,
     EtcdWatchTimedOut,
 )
+from etcdorm.v2.observers import Call, Observer
+from etcdorm.v2.report import Report
 from etcdorm.v2.request import Request
 from etcdorm.v2.retry import GiveUp, after_failure
 from etcdorm.v2.transport import (
@@ -29,6 +32,7 @@ from etcdorm.v2.transport import (
     CutInHandshake,
     HungUp,
     NotSent,
+    Streamed,
     TlsFailed,
     Transport,
     WaitedInVain,
@@ -53,21 +57,55 @@ class Caller:
         timeout: float,
         expected_cluster_id: str | None,
         discovery: Discovery | None = None,
+        observers: Sequence[Observer] = (),
     ) -> None:
         self.endpoints = Endpoints(urls)
         self.timeout = timeout
         self._expected = expected_cluster_id
         self._transport = transport
         self._discovery = discovery
+        self._observers = tuple(observers)
+        self.on_answer: Callable[[], None] | None = None
+        """Told after every answer."""
 
-    async def call(self, request: Request, understand: Understand[T], timeout: float | None) -> T:
+    async def call(
+        self,
+        request: Request,
+        understand: Understand[T],
+        timeout: float | None,
+        *,
+        spare: float = 0.0,
+        at: str | None = None,
+    ) -> T:
         """Send a request until it is answered, its time is up, or it must not be sent again.
 
-        Units: ``timeout`` in seconds, over all endpoints and tries; None waits for ever.
+        ``at`` names the one endpoint to ask, once.
+        Units: ``timeout`` in seconds, over all endpoints and tries; None waits for ever. ``spare`` of them are left
+            over by a write that gets no answer, for whoever wants to look what became of it.
         Resend: reads, and what was never sent.
         Cancel: a write may have happened, or may still happen.
         Raises: EtcdUnavailable, EtcdUnconfirmed, EtcdWatchTimedOut, and what ``understand`` raises.
         """
+        if not self._observers:
+            return await self._run(request, understand, timeout, spare, at, None)
+        report = Report(self._observers, Call(request.method, str(request.key), request.waits))
+        try:
+            result = await self._run(request, understand, timeout, spare, at, report)
+        except BaseException as error:
+            report.ended(error)
+            raise
+        report.ended(None)
+        return result
+
+    async def _run(
+        self,
+        request: Request,
+        understand: Understand[T],
+        timeout: float | None,
+        spare: float,
+        at: str | None,
+        report: Report | None,
+    ) -> T:
         deadline = None if timeout is None else time.monotonic() + timeout
         tries = 0
         without_tls: dict[str, str] = {}
@@ -76,33 +114,39 @@ class Caller:
             if self._discovery is not None:
                 await self._discovery.update(self.endpoints, timeout=_left(deadline, self.timeout))
             now = time.monotonic()
-            url = self.endpoints.best(now)
+            url = at or self.endpoints.best(now)
             words = f"{request.method} {request.key} at {url}"
             if deadline is not None and now >= deadline:
                 raise EtcdUnavailable(f"{words}: the time was up before it was sent; nothing was changed")
+            if report is not None:
+                report.trying(url)
             try:
                 answer = await self._transport.send(
                     request.method,
                     url + request.target,
                     request.form,
-                    timeout=self._share(request, deadline),
+                    timeout=self._share(request, deadline, spare),
                     content=request.content,
                     waits=request.waits,
                 )
+                if report is not None:
+                    report.answered(url, answer.status)
                 self._check_cluster(answer, url, words)
                 result = understand(request, answer, words)
-                self.endpoints.worked(url)
+                self._worked(url)
                 return result
             except EtcdRefused:
-                self.endpoints.worked(url)  # it answered
+                self._worked(url)  # it answered
                 raise
             except (NotSent, AnswerLost) as error:
                 failure = error
+                if report is not None:
+                    report.failed(url, failure)
             except EtcdUnavailable as error:  # a member that answers, but has no majority behind it
                 failure = AnswerLost(str(error))
             now = time.monotonic()
             if isinstance(failure, WaitedInVain) and request.waits:
-                raise EtcdWatchTimedOut(f"{words}: {failure}", index=failure.index or 0)
+                raise EtcdWatchTimedOut(f"{words}: {failure}", index=failure.index or 0, raft_index=failure.raft_index)
             if not isinstance(failure, Busy):
                 self.endpoints.failed(url, now)
             if isinstance(failure, TlsFailed):
@@ -111,6 +155,8 @@ class Caller:
                     raise _no_tls(words, without_tls) from failure
             else:
                 without_tls.pop(url, None)
+            if at is not None:
+                raise _gave_up(words, str(failure), unconfirmed=request.writes, tries=1) from failure
             others = len(self.endpoints.urls) - 1
             step = after_failure(failure, writes=request.writes, tries=tries, others=others, now=now, deadline=deadline)
             if isinstance(step, GiveUp):
@@ -118,21 +164,51 @@ class Caller:
                 raise _gave_up(words, f"{failure}{hint}", unconfirmed=step.unconfirmed, tries=tries) from failure
             if isinstance(failure, AnswerLost) and failure.index and request.waits_from_now:
                 request = request.waiting_from(failure.index + 1)
+            if report is not None:
+                report.again(url, self.endpoints.best(now + step.after), step.after)
             _log.debug("%s: %s; again in %.2f s", words, failure, step.after)
             await asyncio.sleep(step.after)
+
+    @asynccontextmanager
+    async def stream(self, request: Request, understand: Understand[object]) -> AsyncIterator[tuple[str, Streamed]]:
+        """The endpoint that was asked, and its answer while it comes; one try, at the best endpoint.
+
+        Raises: EtcdUnavailable when it can't be had or breaks; what ``understand`` raises for a refusal.
+        """
+        if self._discovery is not None:
+            await self._discovery.update(self.endpoints, timeout=self.timeout)
+        url = self.endpoints.best(time.monotonic())
+        words = f"{request.method} {request.key} at {url}"
+        try:
+            async with self._transport.stream(url + request.target) as streamed:
+                if streamed.status != 200:
+                    understand(request, await streamed.answer(), words)
+                self._check_cluster(streamed, url, words)
+                self._worked(url)
+                yield url, streamed
+        except (NotSent, AnswerLost) as error:
+            self.endpoints.failed(url, time.monotonic())
+            raise EtcdUnavailable(f"{words}: {error}") from error
 
     async def close(self) -> None:
         """Close all connections; calls under way end with an error. May be called twice."""
         await self._transport.close()
 
-    def _share(self, request: Request, deadline: float | None) -> float | None:
+    def _share(self, request: Request, deadline: float | None, spare: float) -> float | None:
         """How long one try may take: a read leaves time for the other endpoints, a write gets all there is."""
         if deadline is None:
             return None
         left = max(0.0, deadline - time.monotonic())
-        if request.writes or request.waits:
+        if request.writes:
+            return max(left - spare, left / 2)
+        if request.waits:
             return left
         return left if len(self.endpoints.urls) == 1 else left / 2
+
+    def _worked(self, url: str) -> None:
+        self.endpoints.worked(url)
+        if self.on_answer is not None:
+            self.on_answer()
 
     def _hint(self, url: str, failure: Exception, without_tls: dict[str, str]) -> str:
         """What else is to be told: about the other endpoints, and about a server that just hangs up."""
@@ -144,7 +220,7 @@ class Caller:
                 hints.insert(0, "it has never answered, as a port does that has no TLS: is its URL http://?")
         return "".join(f"; {hint}" for hint in hints)
 
-    def _check_cluster(self, answer: Answer, url: str, words: str) -> None:
+    def _check_cluster(self, answer: Answer | Streamed, url: str, words: str) -> None:
         found = answer.cluster_id
         if self._expected and found and found != self._expected:
             self.endpoints.failed(url, time.monotonic())

@@ -6,6 +6,7 @@ import logging
 import ssl
 import time
 from collections.abc import Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
@@ -19,9 +20,12 @@ from etcdorm.v2.errors import EtcdException, EtcdKeyNotFound, EtcdRefused
 from etcdorm.v2.eternal import EternalWatch
 from etcdorm.v2.keys import as_result
 from etcdorm.v2.membership import Membership
+from etcdorm.v2.observers import Observer
 from etcdorm.v2.reach import HERE, endpoints_of
 from etcdorm.v2.request import Request, Value
 from etcdorm.v2.result import EtcdResult
+from etcdorm.v2.settle import can_settle, change
+from etcdorm.v2.source import KeySource
 from etcdorm.v2.tls import File, make_context
 from etcdorm.v2.transport import Answer, Transport
 
@@ -50,8 +54,12 @@ class Client:
     directory of the locks. Taken for python-etcd's sake, without effect: ``allow_redirect`` (etcd 3.3 to 3.5 never
     redirects).
 
+    ``observers`` are told of every call, request and retry (``etcdorm.v2.observers``, with adapters for OpenTelemetry
+    and Prometheus beside it).
+
     Reads never go back in time, whichever member answers: an answer that is older than one already seen is asked for
-    again with ``quorum=true``. A write whose answer is lost is never sent again: it raises EtcdUnconfirmed.
+    again with ``quorum=true``. A write whose answer is lost is never resent blindly: it is settled by reading back
+    where that can tell for certain (``etcdorm.v2.settle``), and raises EtcdUnconfirmed where it can't.
     Raises: UsageError for parameters that can't be right, and for files that can't be used.
     """
 
@@ -77,9 +85,10 @@ class Client:
         lock_prefix: str = "/_locks",
         timeout: float = 10.0,
         connect_timeout: float = 2.0,
+        observers: Sequence[Observer] = (),
     ) -> None:
         self._prefix = requests.api_prefix(version_prefix)
-        self._lock_prefix = lock_prefix
+        self._lock_prefix = str(requests.key_path(lock_prefix))
         tls = make_context(cert, ca_cert, ssl_verify)
         urls, discovery = endpoints_of(
             host,
@@ -98,11 +107,17 @@ class Client:
             pool_size=per_host_pool_size,
         )
         self._caller = Caller(
-            urls, transport, timeout=timeout, expected_cluster_id=expected_cluster_id, discovery=discovery
+            urls,
+            transport,
+            timeout=timeout,
+            expected_cluster_id=expected_cluster_id,
+            discovery=discovery,
+            observers=observers,
         )
         self._membership: Membership | None = None
         if allow_reconnect and not use_proxies:
             self._membership = Membership(self._caller, transport, self._prefix)
+            self._caller.on_answer = self._membership.answered
         self._seen = 0
 
     @property
@@ -159,13 +174,16 @@ class Client:
         prevIndex: int | None = None,
         prevExist: bool | None = None,
         refresh: bool = False,
+        unique: bool = False,
         timeout: float | None = None,
     ) -> EtcdResult:
         """Write a key, a directory (``dir``), or a new in-order key under a directory (``append``).
 
         A write without ``ttl`` takes a TTL away that the key had. ``refresh`` moves the TTL alone and wakes no watcher.
+        ``unique`` says that no other call writes this value, because it names its maker or a chance number: then a
+        lost answer is settled by finding the value.
         Units: ``ttl`` in whole seconds of the server's clock, ``timeout`` in seconds.
-        Resend: never once it was sent.
+        Resend: once it was sent, only with ``prevIndex``, after a quorum read has found the key still at that index.
         Cancel: the write may have happened, or may still happen.
         Raises: EtcdCompareFailed, EtcdAlreadyExist, EtcdKeyNotFound and others where a condition is not met;
             EtcdUnavailable when nothing was sent; EtcdUnconfirmed when the answer was lost; UsageError.
@@ -182,7 +200,7 @@ class Client:
             prevExist=prevExist,
             refresh=refresh,
         )
-        return await self._call(request, self._caller.timeout if timeout is None else timeout)
+        return await self._change(request, timeout, unique=unique)
 
     set = write
 
@@ -248,9 +266,11 @@ class Client:
     def eternal_watch(self, key: str, index: int | None = None, recursive: bool | None = None) -> EternalWatch:
         """Iterate with ``async for`` over all changes of a key, from ``index`` on or from the first step on.
 
-        No event is skipped; when the history has lost some, EtcdEventIndexCleared is raised.
+        No event is skipped; when the history has lost some, EtcdEventIndexCleared is raised. With many changes a
+        second, enter it: ``async with client.eternal_watch(...) as events``; then it streams.
         """
-        return EternalWatch(self, key, index, recursive=bool(recursive))
+        source = KeySource(self._caller, self._understand, self.key_endpoint, key, recursive=bool(recursive))
+        return EternalWatch(source, index)
 
     async def delete(
         self,
@@ -260,18 +280,21 @@ class Client:
         *,
         prevValue: Value | None = None,
         prevIndex: int | None = None,
+        unique: bool = False,
         timeout: float | None = None,
     ) -> EtcdResult:
         """Delete a key, an empty directory (``dir``), or a directory with all that is in it (``recursive``).
 
-        Resend: never once it was sent.
+        ``unique`` says that no other call deletes this key by this ``prevIndex``: then a lost answer is settled by
+        finding it deleted so.
+        Resend: once it was sent, only with ``prevIndex``, after a quorum read has found the key still at that index.
         Cancel: the delete may have happened, or may still happen.
         Raises: as ``write``; EtcdDirNotEmpty; EtcdNotFile for a directory without a flag, or with a condition.
         """
         request = requests.delete(
             self.key_endpoint, key, recursive=recursive, dir=dir, prevValue=prevValue, prevIndex=prevIndex
         )
-        return await self._call(request, self._caller.timeout if timeout is None else timeout)
+        return await self._change(request, timeout, unique=unique)
 
     async def pop(
         self,
@@ -281,19 +304,29 @@ class Client:
         *,
         prevValue: Value | None = None,
         prevIndex: int | None = None,
+        unique: bool = False,
         timeout: float | None = None,
     ) -> EtcdResult:
         """Delete as ``delete`` does, and return what was there."""
-        result = await self.delete(key, recursive, dir, prevValue=prevValue, prevIndex=prevIndex, timeout=timeout)
+        result = await self.delete(
+            key, recursive, dir, prevValue=prevValue, prevIndex=prevIndex, unique=unique, timeout=timeout
+        )
         return result.prev_node or result
 
     async def test_and_set(
-        self, key: str, value: Value, prev_value: Value, ttl: int | None = None, *, timeout: float | None = None
+        self,
+        key: str,
+        value: Value,
+        prev_value: Value,
+        ttl: int | None = None,
+        *,
+        unique: bool = False,
+        timeout: float | None = None,
     ) -> EtcdResult:
         """Write a key that has the value ``prev_value``; ``write`` with ``prevValue``."""
-        return await self.write(key, value, ttl, prevValue=prev_value, timeout=timeout)
+        return await self.write(key, value, ttl, prevValue=prev_value, unique=unique, timeout=timeout)
 
-    async def update(self, result: EtcdResult, *, timeout: float | None = None) -> EtcdResult:
+    async def update(self, result: EtcdResult, *, unique: bool = False, timeout: float | None = None) -> EtcdResult:
         """Write the value of a result that was read and changed, unless somebody has written the key since.
 
         The TTL that the key had left when it was read is set again.
@@ -301,7 +334,7 @@ class Client:
             directory, which has no value; else as ``write``.
         """
         request = requests.update(self.key_endpoint, result)
-        return await self._call(request, self._caller.timeout if timeout is None else timeout)
+        return await self._change(request, timeout, unique=unique)
 
     async def refresh(
         self,
@@ -370,19 +403,21 @@ class Client:
     ) -> None:
         await self.close()
 
-    async def _call(self, request: Request, timeout: float | None) -> EtcdResult:
-        return await self._ask(request, self._understand, timeout)
+    async def _call(self, request: Request, timeout: float | None, *, spare: float = 0.0) -> EtcdResult:
+        return await self._caller.call(request, self._understand, timeout, spare=spare)
 
-    async def _ask(self, request: Request, understand: Understand[T], timeout: float | None) -> T:
-        """Every call comes through here."""
-        answer = await self._caller.call(request, understand, timeout)
-        if self._membership is not None:
-            self._membership.answered()
-        return answer
+    async def _change(self, request: Request, timeout: float | None, *, unique: bool) -> EtcdResult:
+        """Send a write; settle it when its answer is lost, as far as that can be done."""
+        timeout = self._caller.timeout if timeout is None else timeout
+        if not can_settle(request, unique=unique):
+            return await self._call(request, timeout)
+        return await change(
+            self, partial(self._call, request, spare=timeout / 5), request, unique=unique, timeout=timeout
+        )
 
     async def _execute(self, request: Request, understand: Understand[T], timeout: float | None) -> T:
         """A call with the client's timeout unless it has its own; for the package's other modules too."""
-        return await self._ask(request, understand, self._caller.timeout if timeout is None else timeout)
+        return await self._caller.call(request, understand, self._caller.timeout if timeout is None else timeout)
 
     async def _page(self, page: str, understand: Understand[T], timeout: float | None) -> T:
         return await self._execute(cluster.about(self._prefix, page), understand, timeout)

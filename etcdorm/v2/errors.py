@@ -91,6 +91,10 @@ class EtcdUnconfirmed(EtcdConnectionFailed, UnconfirmedError):
 class EtcdWatchTimedOut(EtcdConnectionFailed):
     """A wait with a timeout saw no event. ``index`` is where the store stood when the wait was registered."""
 
+    def __init__(self, text: str, *, index: int = 0, raft_index: int = 0) -> None:
+        super().__init__(text, index=index)
+        self.raft_index = raft_index
+
 
 class EtcdRefused(EtcdException, RefusedError):
     """The server understood the request and said no; nothing was changed."""
@@ -183,26 +187,40 @@ _BY_CODE: Mapping[int, type[EtcdException]] = {
 }
 
 _HINTS: Mapping[int, str] = {
-    102: "the key is a directory",
+    100: "in brackets is the first part of its path that is missing",
+    101: "the key was written since it was read: read it again, and decide anew",
+    102: "the key is a directory, which holds no value; delete takes one with dir=True or recursive=True",
     104: "something above the key holds a value, so nothing can lie below it",
-    110: "no credentials, wrong ones, or no right to this key; etcd does not say which",
+    105: "without prevExist=False the write would replace it",
+    107: "the root is always a directory; name a key below it",
+    108: "something lies in it, hidden keys count too; delete takes all of it with recursive=True",
+    110: "no credentials, wrong ones, or no right to this key; etcd does not say which: look at the user and its roles",
+    301: "ask again in a second",
+    400: "watch again from the same index",
     401: "read the keys anew, and watch from the index of that answer + 1",
 }
+
+_UPDATE_OF_DIRECTORY = "the key is a directory, and etcd 3.5 updates none and puts off no directory's TTL"
+_NO_MAJORITY = "the member finds no majority for it"
+_MAY_STILL_HAPPEN = f"{_NO_MAJORITY}; it may have happened, or may still happen: read with quorum before trying again"
 
 
 def from_answer(request: str, *, code: int, message: str, cause: str, index: int, writes: bool) -> EtcdException:
     """The exception for an error that etcd answered; ``request`` says what was asked of which endpoint."""
     kind = _BY_CODE.get(code, EtcdValueError if 200 <= code < 300 else EtcdRefused)
+    hint = _HINTS.get(code)
     if code == 300:
         # A raft time-out can commit later. "Not a file" is no time-out: etcd 3.5 refuses updates of directories so.
         if "Not a file" in cause:
-            kind = EtcdNotFile
-        elif not writes:
-            kind = EtcdUnavailable
+            kind, hint = EtcdNotFile, _UPDATE_OF_DIRECTORY
+        elif writes:
+            hint = _MAY_STILL_HAPPEN
+        else:
+            kind, hint = EtcdUnavailable, _NO_MAJORITY
     text = f"{request}: {message}"
     if code != 101 and cause:
         text += f" ({cause})"
     text += f" [etcd {code}]"
-    if hint := _HINTS.get(code):
+    if hint is not None:
         text += f"; {hint}"
     return kind(text, code=code, message=message, cause=cause, index=index)

@@ -1,28 +1,29 @@
-"""A watch without an end, as python-etcd's ``eternal_watch``: poll after poll, each from where the last one ended.
-
-Long polls with an exact waitIndex, so nothing is skipped as long as etcd's history (its last 1000 events) reaches back.
-"""
+"""A watch without an end, as python-etcd's ``eternal_watch``: by long polls, or, in ``async with``, by a stream."""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
 import logging
+import time
 from collections.abc import Awaitable, Callable
-from typing import Protocol, Self
+from types import TracebackType
+from typing import Self
 
-from etcdorm.path import Path
+from etcdorm.errors import UsageError
+from etcdorm.v2.ending import end
 from etcdorm.v2.errors import (
     EtcdConnectionFailed,
-    EtcdEventIndexCleared,
-    EtcdKeyError,
     EtcdMisconfigured,
     EtcdWatcherCleared,
     EtcdWatchTimedOut,
     StopWatching,
 )
-from etcdorm.v2.request import key_path
+from etcdorm.v2.pace import Pace
+from etcdorm.v2.polls import Polls, made_anew
 from etcdorm.v2.result import EtcdResult
+from etcdorm.v2.source import Source
+from etcdorm.v2.stream import Streaming
 
 _log = logging.getLogger("etcdorm.v2")
 
@@ -33,53 +34,61 @@ _PAUSE = 0.5
 """Seconds between two tries when no endpoint answers."""
 
 
-class Reader(Protocol):
-    """What a watch needs of a client."""
-
-    async def read(
-        self,
-        key: str,
-        *,
-        recursive: bool = False,
-        sorted: bool = False,
-        quorum: bool = False,
-        wait: bool = False,
-        waitIndex: int | None = None,
-        timeout: float | None = None,
-    ) -> EtcdResult: ...
-
-
 class EternalWatch:
     """An async iterator of the changes of a key; ``index`` is where it goes on, and where another one could.
 
-    It holds no task and no connection while nobody asks for the next event. A cancelled ``anext`` loses nothing.
-    While no endpoint answers it tries on, and logs a warning for each try.
+    Iterated as it is, it makes one long poll for each event, and holds no task and no connection while nobody asks for
+    the next one. That is enough for some hundred changes a second. In ``async with client.eternal_watch(...)`` it
+    streams: a task of the block takes what comes at once, so that neither a fast writer nor a slow consumer loses
+    anything, and long polls check that the stream is alive.
+
+    Either way every event comes once and in order, or EtcdEventIndexCleared tells that it can't be so. A cancelled
+    ``anext`` loses nothing. While no endpoint answers it tries on, and logs a warning for each try.
     Raises: EtcdEventIndexCleared when the history does not reach back to ``index`` any more, or the store was made
         anew: read the key, and start another watch at that answer's ``etcd_index + 1``.
     """
 
-    def __init__(
-        self, reader: Reader, key: str, index: int | None = None, *, recursive: bool = False, poll: float = _POLL
-    ) -> None:
-        self._reader = reader
-        self._path: Path = key_path(key)
-        self._key = str(self._path)
+    def __init__(self, source: Source, index: int | None = None, *, poll: float = _POLL) -> None:
         self.index = index or None  # 0 means from now, as in python-etcd
-        self._recursive = recursive
-        self._poll = poll
+        self._source = source
+        self._polls = Polls(source)
+        self._pace = Pace(poll)
         self._closed = False
+        self._streaming: Streaming | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        """Begin to stream; without an index, from now on.
+
+        Raises: EtcdUnavailable when no endpoint can tell where the store stands.
+        """
+        if self._task is not None or self._closed:
+            raise UsageError(f"the watch of {self._source.name} was entered before; make another one")
+        if self.index is None:
+            self.index = await self._source.now() + 1
+        self._streaming = Streaming(self._source, self.index)
+        self._task = asyncio.create_task(self._streaming.run(), name=f"etcdorm watch {self._source.name}")
+        self._task.add_done_callback(self._ended)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> EtcdResult:
+        if self._streaming is not None:
+            return await self._next_streamed(self._streaming)
         while not self._closed:
             try:
                 event = await self._next()
             except EtcdMisconfigured:
                 raise  # what must be mended by hand is not to be waited for
             except EtcdConnectionFailed as error:
-                _log.warning("watch of %s: %s; trying on", self._key, error)
+                _log.warning("watch of %s: %s; trying on", self._source.name, error)
                 await asyncio.sleep(_PAUSE)
                 continue
             if event is not None:
@@ -87,34 +96,39 @@ class EternalWatch:
         raise StopAsyncIteration
 
     async def aclose(self) -> None:
-        """End the iteration; there is nothing else to give back."""
+        """End the iteration, and give back what it holds."""
         self._closed = True
+        if self._task is not None:
+            await end(self._task)
 
     async def call(self, callback: Callable[[EtcdResult], Awaitable[object] | object]) -> int:
         """Hand every event to ``callback``, awaiting what can be awaited, until it raises StopWatching.
 
         Returns the index to go on from, as python-aio-etcd's ``eternal_watch(key, callback)`` does.
         """
-        async for event in self:
-            try:
-                result = callback(event)
-                if inspect.isawaitable(result):
-                    await result
-            except StopWatching:
-                break
+        async with self:
+            async for event in self:
+                try:
+                    result = callback(event)
+                    if inspect.isawaitable(result):
+                        await result
+                except StopWatching:
+                    break
         return self.index or 0
+
+    # -- by long polls ----------------------------------------------------------------------------------------------
 
     async def _next(self) -> EtcdResult | None:
         """One poll: the next event, or None when there was none for this watch."""
         if self.index is None:
-            self.index = await self._now() + 1
+            self.index = await self._source.now() + 1
+        began = time.monotonic()
         try:
-            event = await self._reader.read(
-                self._key, recursive=self._recursive, wait=True, waitIndex=self.index, timeout=self._poll
-            )
+            event = await self._polls.poll(self.index, timeout=self._pace.seconds)
         except EtcdWatchTimedOut as error:
-            if error.index + 1 < self.index:
-                await self._check_history()
+            self._pace.registered(error.index, began)
+            if error.index + 1 < self.index and (now := await self._source.now()) + 1 < self.index:
+                raise made_anew(self._source.name, self.index, now) from None
             # Nothing came up to the index at which the poll began, so the next one need not begin in a history that
             # other keys are filling up.
             self.index = max(self.index, error.index + 1)
@@ -122,26 +136,21 @@ class EternalWatch:
         except EtcdWatcherCleared:
             return None
         self.index = event.modifiedIndex + 1
-        return event if self._concerns(event) else None
+        return event if self._source.concerns(event) else None
 
-    async def _now(self) -> int:
-        """Where the store stands, for certain: a wait that broke before it was registered could not tell."""
-        try:
-            return (await self._reader.read(self._key, quorum=True)).etcd_index
-        except EtcdKeyError as error:
-            return error.index
+    # -- by a stream ------------------------------------------------------------------------------------------------
 
-    async def _check_history(self) -> None:
-        """The member that was polled is behind, or the whole store was made anew and the index will not come."""
-        now = await self._now()
-        if self.index is not None and now + 1 < self.index:
-            raise EtcdEventIndexCleared(
-                f"watch of {self._key}: the store stands at index {now}, before {self.index}, so it was made anew; "
-                "read the keys anew, and watch from the index of that answer + 1",
-                index=now,
-            )
+    async def _next_streamed(self, streaming: Streaming) -> EtcdResult:
+        while not self._closed:
+            if (event := streaming.take()) is not None:
+                self.index = event.modifiedIndex + 1
+                return event
+            if streaming.failure is not None:
+                raise streaming.failure
+            await streaming.arrival()
+        raise StopAsyncIteration
 
-    def _concerns(self, event: EtcdResult) -> bool:
-        """From its history etcd also sends what happened to a key whose name only begins like this one's."""
-        found = Path.parse(event.key)
-        return found.contains(self._path) or (self._recursive and self._path.contains(found))
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """A task that ended by an error of ours must not leave whoever waits for events waiting."""
+        if self._streaming is not None and not task.cancelled() and (error := task.exception()) is not None:
+            self._streaming.fail(error)

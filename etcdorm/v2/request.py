@@ -20,12 +20,18 @@ Method = Literal["GET", "PUT", "POST", "DELETE"]
 
 LONGEST_TTL = 7_000_000_000  # seconds; above about 7.4e9 etcd silently sets no TTL
 _LONGEST_IN_URL = 1024  # bytes; etcd drops a fresh connection whose request line is longer than 4096
+# Bytes. etcd takes a form of 10 MiB, but a log entry that large keeps it from ever starting again ("wal: max entry size
+# limit exceeded"); beyond that it drops the connection, which would look like an answer that was lost.
+_LARGEST_FORM = 10 * 1024 * 1024 - 64 * 1024
 LONGEST_KEY = 2800  # bytes as it stands in the URL, where a prefix and a condition have to go as well
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What goes to any endpoint: ``target`` is what follows the endpoint's URL, ``form`` the body."""
+    """What goes to any endpoint: ``target`` is what follows the endpoint's URL, ``form`` the body (JSON if ``json``).
+
+    ``value`` and ``prevIndex`` stand in the query or the form as well; a lost answer is settled by them.
+    """
 
     method: Method
     key: Path
@@ -33,6 +39,8 @@ class Request:
     query: str = ""
     form: bytes | None = field(default=None, repr=False)  # values and passwords: no matter for a log
     waits: bool = False
+    value: str | None = None
+    prevIndex: int | None = None
     content: Literal["form", "json"] = "form"
 
     @property
@@ -118,11 +126,18 @@ def write(
             prevExist = True  # without it etcd resets createdIndex, and makes an empty key out of a missing one
     elif dir == (value is not None):
         raise UsageError("a write needs a value, or dir=True and no value; etcd would blank the key")
+    elif dir and (prevExist or prevValue is not None or prevIndex is not None):
+        raise UsageError(
+            "a directory can't be updated, so dir=True takes no prevValue, prevIndex or prevExist=True: etcd would "
+            "blank a key of that name, 3.5 refuses it for a directory, and in a cluster of two versions the members "
+            "would part for good; prevExist=False makes a directory where nothing is"
+        )
     if append and not (prevValue is None and prevIndex is None and prevExist is None):
         raise UsageError("append=True makes a new key, so it takes no prevValue, prevIndex or prevExist")
     if prevExist is False and not (prevValue is None and prevIndex is None):
         raise UsageError("with prevExist=False etcd ignores prevValue and prevIndex")
-    fields = [f"value={quote_plus(text_of(value))}"] if value is not None else []
+    text = None if value is None else text_of(value)
+    fields = [] if text is None else [f"value={quote_plus(text)}"]
     if ttl is not None:
         fields.append(f"ttl={_ttl(ttl)}")
     if dir:
@@ -133,7 +148,13 @@ def write(
         fields.append(f"prevExist={'true' if prevExist else 'false'}")
     fields += _conditions(prevValue, prevIndex)
     method: Method = "POST" if append else "PUT"
-    return Request(method, key_path(key), prefix, form="&".join(fields).encode())
+    form = "&".join(fields).encode()
+    if len(form) > _LARGEST_FORM:
+        raise UsageError(
+            f"the write of {key[:60]} takes {len(form)} bytes, and {_LARGEST_FORM} is the most: etcd could not start "
+            "again with so large an entry in its log; store it elsewhere, and its place in etcd"
+        )
+    return Request(method, key_path(key), prefix, form=form, value=text, prevIndex=prevIndex)
 
 
 def update(prefix: str, result: EtcdResult) -> Request:
@@ -166,6 +187,12 @@ def read(
     return Request("GET", key_path(key), prefix, query="&".join(parts), waits=wait)
 
 
+def stream(prefix: str, key: str, *, recursive: bool) -> Request:
+    """All changes from now on. Never with a waitIndex: etcd would send one event of its history, and then none."""
+    query = "wait=true&stream=true&recursive=true" if recursive else "wait=true&stream=true"
+    return Request("GET", key_path(key), prefix, query=query, waits=True)
+
+
 def delete(
     prefix: str,
     key: str,
@@ -180,7 +207,7 @@ def delete(
     if parts and len(parts[0]) > _LONGEST_IN_URL:
         raise UsageError("prevValue is too long for a DELETE, where it goes into the URL; compare by prevIndex")
     parts += [f"{name}=true" for name, on in (("recursive", recursive), ("dir", dir)) if on]
-    return Request("DELETE", key_path(key), prefix, query="&".join(parts))
+    return Request("DELETE", key_path(key), prefix, query="&".join(parts), prevIndex=prevIndex)
 
 
 def _conditions(prevValue: Value | None, prevIndex: int | None) -> list[str]:

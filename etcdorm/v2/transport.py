@@ -42,6 +42,37 @@ class Answer:
     body: bytes
 
 
+class Streamed:
+    """A streamed answer while it comes; the indexes are those of the moment when the member took the request."""
+
+    __slots__ = ("_response", "cluster_id", "index", "raft_index", "status")
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        headers = response.headers
+        self._response = response
+        self.status = response.status
+        self.index = int(headers.get("X-Etcd-Index", 0))
+        self.raft_index = int(headers.get("X-Raft-Index", 0))
+        self.cluster_id = headers.get("X-Etcd-Cluster-Id", "")
+
+    async def read(self) -> bytes:
+        """The bytes that have come since the last read, at least one; b"" at the end.
+
+        Raises: AnswerLost.
+        """
+        try:
+            return await self._response.content.readany()
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise AnswerLost(_words(error), self.index) from error
+
+    async def answer(self) -> Answer:
+        """All of it, for an answer that is no stream but a refusal."""
+        parts = []
+        while part := await self.read():
+            parts.append(part)
+        return Answer(self.status, self.index, self.raft_index, self.cluster_id, b"".join(parts))
+
+
 class NotSent(Exception):
     """No connection came about; the endpoint has not seen the request."""
 
@@ -61,9 +92,10 @@ class Busy(NotSent):
 class AnswerLost(Exception):
     """The request may have been seen. ``index`` is the X-Etcd-Index of its headers, if those had arrived."""
 
-    def __init__(self, reason: str, index: int | None = None) -> None:
+    def __init__(self, reason: str, index: int | None = None, raft_index: int = 0) -> None:
         super().__init__(reason)
         self.index = index
+        self.raft_index = raft_index
 
 
 class HungUp(AnswerLost):
@@ -152,6 +184,7 @@ class Transport:
         connect = self._connect_timeout if timeout is None else min(self._connect_timeout, timeout / 2)
         limits = aiohttp.ClientTimeout(total=None, connect=connect)
         index: int | None = None
+        raft_index = 0
         try:
             async with asyncio.timeout(timeout) as limit:
                 self._limits.add(limit)
@@ -167,10 +200,11 @@ class Transport:
                     ) as response:
                         headers = response.headers
                         index = int(headers.get("X-Etcd-Index", 0))
+                        raft_index = int(headers.get("X-Raft-Index", 0))
                         return Answer(
                             response.status,
                             index,
-                            int(headers.get("X-Raft-Index", 0)),
+                            raft_index,
                             headers.get("X-Etcd-Cluster-Id", ""),
                             await response.read(),
                         )
@@ -186,10 +220,41 @@ class Transport:
             if self._closed:
                 raise AnswerLost("the client was closed meanwhile", index) from error
             if index is not None:
-                raise WaitedInVain(f"no event within {timeout} s", index) from error
+                raise WaitedInVain(f"no event within {timeout} s", index, raft_index) from error
             raise AnswerLost(f"no answer within {timeout} s") from error
         except (aiohttp.ClientError, _Broken, OSError, ValueError) as error:
             raise AnswerLost(_words(error), index) from error
+
+    @asynccontextmanager
+    async def stream(self, url: str) -> AsyncIterator[Streamed]:
+        """Send a GET and hand out its answer while it comes; the connection is closed at the end of the block.
+
+        Raises: NotSent, TlsFailed, AnswerLost (also in the block, when the client is closed); UsageError.
+        """
+        session = self._open()
+        limits = aiohttp.ClientTimeout(total=None, connect=self._connect_timeout)
+        try:
+            async with asyncio.timeout(None) as limit:  # `close` sets it
+                self._limits.add(limit)
+                try:
+                    async with asyncio.timeout(self._connect_timeout * 2):  # the headers come at once
+                        response = await session.get(
+                            URL(url, encoded=True), headers=self._bare, timeout=limits, allow_redirects=False
+                        )
+                    try:
+                        yield Streamed(response)
+                    finally:
+                        response.close()
+                finally:
+                    self._limits.discard(limit)
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            raise _not_sent(error, url) from error
+        except _TlsAlert as error:
+            raise TlsFailed(f"no TLS with {URL(url).authority}: {error}") from error
+        except TimeoutError as error:
+            raise AnswerLost("the client was closed meanwhile" if self._closed else "no answer in time") from error
+        except (aiohttp.ClientError, _Broken) as error:
+            raise AnswerLost(_words(error)) from error
 
     def _open(self) -> aiohttp.ClientSession:
         if self._closed:

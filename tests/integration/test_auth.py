@@ -11,7 +11,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from etcdorm import RefusedError, UsageError, connect
-from etcdorm.testing import EtcdBinary, EtcdServer
+from etcdorm.testing import EtcdBinary, EtcdServer, Fate, FaultProxy, Seen
+from etcdorm.testing.faults import first
 from etcdorm.v2 import (
     Auth,
     Client,
@@ -25,7 +26,6 @@ from etcdorm.v2 import (
     EtcdUser,
 )
 from tests.support.models import Node
-from tests.support.proxy import Fate, Proxy, Seen, cut_first
 from tests.support.tls import Authority, tls_etcd
 
 ROOT = "r00t:pä$$"
@@ -285,10 +285,10 @@ async def test_one_that_somebody_else_created_meanwhile_already_exists(etcd: Etc
     def before_creating(seen: Seen) -> Fate:
         if seen.method == "PUT":
             meanwhile.set()
-            return Fate.HANG
+            return Fate.STALL
         return Fate.PASS
 
-    async with Proxy(etcd.url, judge=before_creating) as proxy, Client(proxy.url) as slow:
+    async with FaultProxy(etcd.url, judge=before_creating) as proxy, Client(proxy.url) as slow:
         writing = asyncio.create_task(EtcdRole(slow, "app").write(timeout=0.5))
         await meanwhile.wait()
         with pytest.raises(EtcdUnconfirmed):
@@ -297,7 +297,7 @@ async def test_one_that_somebody_else_created_meanwhile_already_exists(etcd: Etc
     not_there = b'{"message":"auth: Role app does not exist."}'
     reply = b"HTTP/1.1 404 Not Found\r\nContent-Length: %d\r\n\r\n%b" % (len(not_there), not_there)
     async with (
-        Proxy(etcd.url, answer=lambda seen: reply if seen.method == "GET" else None) as proxy,
+        FaultProxy(etcd.url, answer=lambda seen: reply if seen.method == "GET" else None) as proxy,
         Client(proxy.url) as late,
     ):
         with pytest.raises(EtcdAlreadyExist, match="Role app already exists"):
@@ -308,7 +308,7 @@ async def test_one_that_somebody_else_created_meanwhile_already_exists(etcd: Etc
 async def test_a_change_whose_answer_is_lost_is_unconfirmed_and_not_sent_again(
     etcd: EtcdServer, anybody: Client, fate: Fate
 ) -> None:
-    async with Proxy(etcd.url, judge=cut_first("PUT", fate)) as proxy, Client(proxy.url) as client:
+    async with FaultProxy(etcd.url, judge=first("PUT", fate)) as proxy, Client(proxy.url) as client:
         user = EtcdUser(client, "app")
         user.password = "pw"
         with pytest.raises(EtcdUnconfirmed, match="may have happened"):
@@ -360,7 +360,7 @@ def shown(error: BaseException) -> str:
 BAD_HTTP = b"HTTP/1.1 two hundred\r\n\r\n"
 FAILURES = {
     "cut": dict.fromkeys(("GET", "PUT"), Fate.CUT_BEFORE),
-    "silent": dict.fromkeys(("GET", "PUT"), Fate.HANG),
+    "silent": dict.fromkeys(("GET", "PUT"), Fate.STALL),
 }
 
 
@@ -368,7 +368,7 @@ FAILURES = {
 async def test_a_password_shows_in_no_error(etcd: EtcdServer, caplog: pytest.LogCaptureFixture, how: str) -> None:
     caplog.set_level(logging.DEBUG)
     fates = FAILURES.get(how, {})
-    async with Proxy(etcd.url, judge=lambda seen: fates.get(seen.method, Fate.PASS)) as proxy:
+    async with FaultProxy(etcd.url, judge=lambda seen: fates.get(seen.method, Fate.PASS)) as proxy:
         if how == "no HTTP":
             proxy.answer = lambda seen: BAD_HTTP
         elif how == "refused":

@@ -10,11 +10,10 @@ import dns.rcode
 import pytest
 
 from etcdorm import UnavailableError, UsageError, connect
-from etcdorm.testing import EtcdBinary, EtcdServer
+from etcdorm.testing import EtcdBinary, EtcdServer, FaultProxy
 from etcdorm.v2 import Client, EtcdMisconfigured, EtcdUnavailable
 from tests.support.dns_server import DOMAIN, OLD, PLAIN, TLS, DnsServer, Garbage, Silence, Zone
 from tests.support.models import Node
-from tests.support.proxy import Proxy
 from tests.support.tls import Authority, tls_etcd
 
 LONG = 60.0
@@ -232,7 +231,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("impatient")
 async def test_when_all_endpoints_have_failed_the_domain_is_asked_again(etcd: EtcdServer) -> None:
-    async with Proxy(etcd.url) as proxy, DnsServer({PLAIN: [record(proxy.url)]}) as dns, found_by(dns) as client:
+    async with FaultProxy(etcd.url) as proxy, DnsServer({PLAIN: [record(proxy.url)]}) as dns, found_by(dns) as client:
         await client.write("/key", "a")
         dns.zones = {PLAIN: [record(etcd.url)]}
         await proxy.__aexit__(None, None, None)

@@ -10,9 +10,9 @@ import pytest
 
 from etcdorm import Held, LockTimeoutError, PathError, Session, UsageError, connect
 from etcdorm.testing import EtcdServer
+from etcdorm.testing.faults import FaultProxy
 from etcdorm.v2 import Client
 from tests.support.models import Doc, Node
-from tests.support.proxy import Proxy
 from tests.support.raw import DEADLINE, leaves
 
 LOCKS = "/_etcdorm/locks"
@@ -59,7 +59,7 @@ async def waiting_for(etcd: EtcdServer, name: str) -> AsyncIterator[Waiter]:
             polls.set()
         return 0.0
 
-    async with Proxy(etcd.url, delay=delay) as proxy, connect(proxy.url) as session:
+    async with FaultProxy(etcd.url, delay=delay) as proxy, connect(proxy.url) as session:
         waiter = Waiter(session, name)
         async with asyncio.timeout(DEADLINE):
             await polls.wait()
@@ -111,7 +111,7 @@ async def test_a_name_that_is_no_text_in_utf_8_is_refused(session: Session) -> N
 
 @pytest.mark.parametrize("ttl", [0, -1, True])
 async def test_a_ttl_that_is_none_is_refused_before_anything_is_sent(etcd: EtcdServer, ttl: int) -> None:
-    async with Proxy(etcd.url) as proxy, connect(proxy.url) as session:
+    async with FaultProxy(etcd.url) as proxy, connect(proxy.url) as session:
         with pytest.raises(UsageError, match="a lock's ttl must be whole seconds from 1 on"):
             await take(session, "job", ttl=ttl)
         assert not proxy.seen

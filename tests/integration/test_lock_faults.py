@@ -11,9 +11,9 @@ import pytest
 
 from etcdorm import ConflictError, LockLostError, Session, connect
 from etcdorm.testing import EtcdServer
+from etcdorm.testing.faults import Fate, FaultProxy, Seen
 from etcdorm.v2 import Client
 from tests.support.models import Dc, Node
-from tests.support.proxy import Fate, Proxy, Seen
 from tests.support.raw import DEADLINE, leaves
 
 HOLDING = Path(__file__).parents[1] / "support" / "holding.py"
@@ -94,7 +94,7 @@ async def test_a_lock_that_took_long_to_make_is_not_taken_for_lost(etcd: EtcdSer
         return 0.7 if seen.number == 3 else 0.0  # the swap that puts the holder's name into its reservation
 
     async with (
-        Proxy(etcd.url, delay=delay) as proxy,
+        FaultProxy(etcd.url, delay=delay) as proxy,
         connect(proxy.url) as session,
         session.lock("job", ttl=1) as held,
     ):
@@ -114,12 +114,12 @@ async def test_a_connection_that_goes_silent_does_not_cost_the_lock(etcd: EtcdSe
             return Fate.PASS
         refreshes.append(seen)
         if len(refreshes) == 1:
-            return Fate.HANG
+            return Fate.STALL
         refreshed.set()
         return Fate.PASS
 
     async with (
-        Proxy(etcd.url, judge=judge) as proxy,
+        FaultProxy(etcd.url, judge=judge) as proxy,
         connect(proxy.url) as session,
         session.lock("job", ttl=2) as held,
     ):

@@ -10,11 +10,10 @@ import pytest
 
 from etcdorm import connect
 from etcdorm.embedded.probe import free_ports
-from etcdorm.testing import EtcdBinary, EtcdServer
+from etcdorm.testing import EtcdBinary, EtcdServer, Fate, FaultProxy, Seen
 from etcdorm.v2 import Client, EtcdUnavailable
 from etcdorm.v2.membership import Membership
 from tests.support.models import Node
-from tests.support.proxy import Fate, Proxy, Seen
 from tests.support.tls import Authority, tls_etcd
 
 
@@ -52,13 +51,13 @@ CLUSTER = "0123456789abcdef"
 
 
 @pytest.fixture
-async def proxy(etcd: EtcdServer) -> AsyncIterator[Proxy]:
-    async with Proxy(etcd.url) as proxy:
+async def proxy(etcd: EtcdServer) -> AsyncIterator[FaultProxy]:
+    async with FaultProxy(etcd.url) as proxy:
         yield proxy
 
 
 async def test_a_client_goes_on_with_a_member_when_what_was_given_dies(etcd: EtcdServer) -> None:
-    async with Proxy(etcd.url) as proxy:
+    async with FaultProxy(etcd.url) as proxy:
         client = Client(proxy.url, allow_reconnect=True)
         await client.write("/key", "a")
         await looked(client)
@@ -69,7 +68,7 @@ async def test_a_client_goes_on_with_a_member_when_what_was_given_dies(etcd: Etc
 
 
 async def test_a_session_does_so_too(etcd: EtcdServer) -> None:
-    async with Proxy(etcd.url) as proxy, connect(proxy.url, allow_reconnect=True) as session:
+    async with FaultProxy(etcd.url) as proxy, connect(proxy.url, allow_reconnect=True) as session:
         await session.save(Node(name="n1"))
         async with asyncio.timeout(10):
             while len(session.endpoints) == 1:
@@ -78,7 +77,7 @@ async def test_a_session_does_so_too(etcd: EtcdServer) -> None:
         assert await session.get(Node, "n1") is not None
 
 
-async def test_no_member_is_added_unless_it_is_allowed(proxy: Proxy) -> None:
+async def test_no_member_is_added_unless_it_is_allowed(proxy: FaultProxy) -> None:
     for client in (Client(proxy.url), Client(proxy.url, allow_reconnect=True, use_proxies=True)):
         async with client:
             await client.write("/key", "a")
@@ -87,7 +86,7 @@ async def test_no_member_is_added_unless_it_is_allowed(proxy: Proxy) -> None:
     assert {seen.target for seen in proxy.seen} == {"/v2/keys/key"}
 
 
-async def test_the_members_are_asked_for_once_as_long_as_nothing_fails(proxy: Proxy) -> None:
+async def test_the_members_are_asked_for_once_as_long_as_nothing_fails(proxy: FaultProxy) -> None:
     async with Client(proxy.url, allow_reconnect=True) as client:
         for _ in range(5):
             await client.write("/key", "a")
@@ -96,7 +95,7 @@ async def test_the_members_are_asked_for_once_as_long_as_nothing_fails(proxy: Pr
 
 
 @pytest.mark.usefixtures("eager")
-async def test_they_are_asked_for_again_after_a_failure(etcd: EtcdServer, proxy: Proxy) -> None:
+async def test_they_are_asked_for_again_after_a_failure(etcd: EtcdServer, proxy: FaultProxy) -> None:
     async with Client(["http://127.0.0.1:1", proxy.url], allow_reconnect=True) as client:
         for _ in range(3):
             await client.read("/")
@@ -122,7 +121,7 @@ async def test_they_are_asked_for_again_after_a_failure(etcd: EtcdServer, proxy:
         "http://u:p@127.0.0.1:{port}",
     ],
 )
-async def test_an_endpoint_that_is_of_no_use_is_not_taken(etcd: EtcdServer, proxy: Proxy, advertised: str) -> None:
+async def test_an_endpoint_that_is_of_no_use_is_not_taken(etcd: EtcdServer, proxy: FaultProxy, advertised: str) -> None:
     proxy.answer = members(advertised.format(port=etcd.url.rpartition(":")[2]))
     async with Client(proxy.url, allow_reconnect=True) as client:
         await client.write("/key", "a")
@@ -131,7 +130,7 @@ async def test_an_endpoint_that_is_of_no_use_is_not_taken(etcd: EtcdServer, prox
 
 
 async def test_an_endpoint_of_another_cluster_is_not_taken(
-    etcd: EtcdServer, proxy: Proxy, caplog: pytest.LogCaptureFixture
+    etcd: EtcdServer, proxy: FaultProxy, caplog: pytest.LogCaptureFixture
 ) -> None:
     proxy.answer = members(etcd.url)  # where another cluster's id is found
     async with Client(proxy.url, allow_reconnect=True) as client:
@@ -142,8 +141,8 @@ async def test_an_endpoint_of_another_cluster_is_not_taken(
 
 
 @pytest.mark.usefixtures("eager")
-async def test_a_member_that_is_removed_vanishes_and_what_was_given_stays(etcd: EtcdServer, proxy: Proxy) -> None:
-    async with Proxy(etcd.url) as second:
+async def test_a_member_that_is_removed_vanishes_and_what_was_given_stays(etcd: EtcdServer, proxy: FaultProxy) -> None:
+    async with FaultProxy(etcd.url) as second:
         proxy.answer = second.answer = members(second.url, proxy.url)
         async with Client(proxy.url, allow_reconnect=True) as client:
             await client.write("/key", "a")
@@ -156,13 +155,13 @@ async def test_a_member_that_is_removed_vanishes_and_what_was_given_stays(etcd: 
             assert client.endpoints == (proxy.url,)
 
 
-async def test_a_client_that_is_closed_ends_its_look(proxy: Proxy) -> None:
+async def test_a_client_that_is_closed_ends_its_look(proxy: FaultProxy) -> None:
     asked = asyncio.Event()
 
     def silent_about_members(seen: Seen) -> Fate:
         if seen.target == "/v2/members":
             asked.set()
-            return Fate.HANG
+            return Fate.STALL
         return Fate.PASS
 
     proxy.judge = silent_about_members

@@ -7,15 +7,14 @@ import asyncio
 import pytest
 
 from etcdorm import UsageError
-from etcdorm.testing import EtcdServer
+from etcdorm.testing import EtcdServer, Fate, FaultProxy, Seen
 from etcdorm.v2 import Client, EtcdUnavailable, EtcdUnconfirmed
-from tests.support.proxy import Fate, Proxy, Seen
 
 
 @pytest.mark.parametrize(("size", "most"), [(3, 3), (None, 20)])
 async def test_ordinary_calls_use_no_more_connections_than_that(etcd: EtcdServer, size: int | None, most: int) -> None:
     async with (
-        Proxy(etcd.url, delay=lambda seen: 0.02) as proxy,
+        FaultProxy(etcd.url, delay=lambda seen: 0.02) as proxy,
         Client(proxy.url, per_host_pool_size=size) as client,
     ):
         await asyncio.gather(*(client.write(f"/{each}", "a") for each in range(20)))
@@ -38,9 +37,9 @@ async def test_a_call_that_never_had_its_turn_was_not_sent(etcd: EtcdServer) -> 
 
     def hold(seen: Seen) -> Fate:
         held.set()
-        return Fate.HANG
+        return Fate.STALL
 
-    async with Proxy(etcd.url, judge=hold) as proxy, Client(proxy.url, per_host_pool_size=1) as client:
+    async with FaultProxy(etcd.url, judge=hold) as proxy, Client(proxy.url, per_host_pool_size=1) as client:
         first = asyncio.create_task(client.write("/first", "a", timeout=1))
         await held.wait()
         with pytest.raises(EtcdUnavailable, match="per_host_pool_size"):
@@ -55,9 +54,9 @@ async def test_a_call_that_is_cancelled_gives_its_turn_to_the_next(etcd: EtcdSer
 
     def hold_first(seen: Seen) -> Fate:
         held.set()
-        return Fate.HANG if seen.target.endswith("/first") else Fate.PASS
+        return Fate.STALL if seen.target.endswith("/first") else Fate.PASS
 
-    async with Proxy(etcd.url, judge=hold_first) as proxy, Client(proxy.url, per_host_pool_size=1) as client:
+    async with FaultProxy(etcd.url, judge=hold_first) as proxy, Client(proxy.url, per_host_pool_size=1) as client:
         first = asyncio.create_task(client.write("/first", "a"))
         await held.wait()
         waiting = asyncio.create_task(client.write("/waiting", "a"))

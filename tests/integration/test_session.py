@@ -8,9 +8,9 @@ import pytest
 
 from etcdorm import AlreadyExistsError, ConflictError, NotFoundError, Session, UsageError, connect
 from etcdorm.testing import EtcdServer
+from etcdorm.testing.faults import FaultProxy
 from etcdorm.v2 import Client
 from tests.support.models import Dc, Doc, Node, Rack, Service, Settings
-from tests.support.proxy import Proxy
 from tests.support.raw import indexes, leaves, texts
 
 
@@ -65,7 +65,7 @@ async def test_a_field_set_back_to_none_loses_its_key(session: Session, client: 
 
 
 async def test_an_unchanged_save_sends_nothing(etcd: EtcdServer, kind: type[Service]) -> None:
-    async with Proxy(etcd.url) as proxy, connect(proxy.url) as session:
+    async with FaultProxy(etcd.url) as proxy, connect(proxy.url) as session:
         model = await session.save(kind(name="n1"))
         sent = len(proxy.seen)
         await session.save(model)
@@ -73,7 +73,7 @@ async def test_an_unchanged_save_sends_nothing(etcd: EtcdServer, kind: type[Serv
 
 
 async def test_a_changed_save_of_one_field_takes_three_requests(etcd: EtcdServer) -> None:
-    async with Proxy(etcd.url) as proxy, connect(proxy.url) as session:
+    async with FaultProxy(etcd.url) as proxy, connect(proxy.url) as session:
         node = await session.save(Node(name="n1"))
         sent = len(proxy.seen)
         node.port = 1
@@ -297,7 +297,7 @@ async def test_saves_of_nested_records_do_not_conflict_with_each_other(session: 
 async def test_a_ttl_that_is_none_is_refused_before_anything_is_sent(
     etcd: EtcdServer, kind: type[Service], ttl: int
 ) -> None:
-    async with Proxy(etcd.url) as proxy, connect(proxy.url) as session:
+    async with FaultProxy(etcd.url) as proxy, connect(proxy.url) as session:
         with pytest.raises(UsageError, match="ttl must be whole seconds from 1 to"):
             await session.save(kind(name="n1"), ttl=ttl)
         assert not proxy.seen

@@ -19,13 +19,13 @@ from etcdorm import (
     connect,
 )
 from etcdorm.testing import EtcdServer
+from etcdorm.testing.faults import Fate, FaultProxy, Seen
 from etcdorm.v2 import Client, EtcdCompareFailed, EtcdResult, EtcdUnconfirmed
 from etcdorm.v2.request import Request
 from etcdorm.v2.store import V2Store
 from tests.support.lossy import LossyClient
 from tests.support.models import Doc, Node, Service
-from tests.support.proxy import Fate, Proxy, Seen
-from tests.support.raw import expire, leaves, texts, until_gone
+from tests.support.raw import expire, flush_history, leaves, texts, until_gone
 
 
 class Zone(EtcdModel, path="/zones/{zone}"):
@@ -105,7 +105,7 @@ async def test_an_answer_that_is_not_etcds_after_the_commit_does_not_undo_it(etc
         return None
 
     armed = False
-    async with Proxy(etcd.url, answer=gateway) as proxy, connect(proxy.url) as session, connect(etcd.url) as plain:
+    async with FaultProxy(etcd.url, answer=gateway) as proxy, connect(proxy.url) as session, connect(etcd.url) as plain:
         node = await session.save(Node(name="n1", labels={"a": "1", "b": "2"}))
         node.port, node.labels = 1, {"a": "2", "c": "3"}
         armed, writes = True, 0
@@ -142,17 +142,18 @@ async def test_a_watch_outlives_a_time_in_which_it_can_not_read_anew(etcd: EtcdS
 
     blocked, tries, long_enough = False, list[Seen](), asyncio.Event()
     async with (
-        Proxy(etcd.url, judge=judge) as proxy,
+        FaultProxy(etcd.url, judge=judge) as proxy,
         connect(etcd.url) as plain,
         connect(proxy.url, timeout=0.3) as session,
         session.watch(Node) as changes,
         asyncio.timeout(60),
     ):
+        await proxy.refuse()
         await plain.save(Node(name="n1"))
         async with Client(etcd.url) as client:
-            for _ in range(11):
-                await asyncio.gather(*(client.write("/elsewhere", "x") for _ in range(100)))
+            await flush_history(client)
         blocked = True
+        await proxy.accept()
         waiting = asyncio.ensure_future(anext(changes))
         await long_enough.wait()
         blocked = False
@@ -263,7 +264,7 @@ async def test_a_ttl_that_could_not_be_set_is_told(etcd: EtcdServer) -> None:
             commits.append(seen)
         return Fate.PASS if not commits or commits == [seen] else Fate.CUT_BEFORE
 
-    async with connect(etcd.url) as plain, Proxy(etcd.url, judge=judge) as proxy:
+    async with connect(etcd.url) as plain, FaultProxy(etcd.url, judge=judge) as proxy:
         await plain.save(Node(name="n1"), ttl=60)
         async with connect(proxy.url, timeout=0.5) as session:
             node = await session.load(Node, "n1")
@@ -280,12 +281,12 @@ class Twin(Client):
         super().__init__(url)
         self._act: Callable[[], Awaitable[object]] | None = act
 
-    async def _call(self, request: Request, timeout: float | None) -> EtcdResult:
+    async def _call(self, request: Request, timeout: float | None, *, spare: float = 0.0) -> EtcdResult:
         if request.writes and self._act is not None:
             act, self._act = self._act, None
             await act()
             raise EtcdUnconfirmed("the answer was lost, as the test wants it")
-        return await super()._call(request, timeout)
+        return await super()._call(request, timeout, spare=spare)
 
 
 async def test_a_document_that_another_writer_changed_in_the_same_way_is_not_taken_for_ones_own(

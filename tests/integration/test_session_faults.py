@@ -9,8 +9,8 @@ import pytest
 
 from etcdorm import ConflictError, EtcdormError, Session, UnavailableError, UnconfirmedError, UsageError, connect
 from etcdorm.testing import EtcdServer
+from etcdorm.testing.faults import Fate, FaultProxy, Seen, only
 from tests.support.models import Node, Service
-from tests.support.proxy import Fate, Proxy, Seen, cut
 from tests.support.raw import DEADLINE
 
 Act = Callable[[Session, Service], Awaitable[object]]
@@ -49,7 +49,7 @@ CASES = [
 async def requests_of(etcd: EtcdServer, session: Session, kind: type[Service], act: Act) -> int:
     """How many requests ``act`` takes."""
     await session.save(kind.model_validate({"name": "counted", **OLD}))
-    async with Proxy(etcd.url) as proxy, connect(proxy.url) as counted:
+    async with FaultProxy(etcd.url) as proxy, connect(proxy.url) as counted:
         model = await counted.load(kind, "counted")
         loading = len(proxy.seen)
         await act(counted, model)
@@ -59,7 +59,7 @@ async def requests_of(etcd: EtcdServer, session: Session, kind: type[Service], a
 async def cancelled_at(number: int, etcd: EtcdServer, session: Session, kind: type[Service], act: Act) -> None:
     """Do ``act`` to the model ``n<number>``, and cancel it at its ``number``-th request, which etcd does not see."""
     await session.save(kind.model_validate({"name": f"n{number}", **OLD}))
-    async with Proxy(etcd.url) as proxy, connect(proxy.url) as cancelled:
+    async with FaultProxy(etcd.url) as proxy, connect(proxy.url) as cancelled:
         model = await cancelled.load(kind, f"n{number}")
         reached = asyncio.Event()
         last = len(proxy.seen) + number
@@ -68,7 +68,7 @@ async def cancelled_at(number: int, etcd: EtcdServer, session: Session, kind: ty
             if seen.number != last:
                 return Fate.PASS
             reached.set()
-            return Fate.HANG
+            return Fate.STALL
 
         proxy.judge = judge
         task = asyncio.ensure_future(act(cancelled, model))
@@ -113,10 +113,10 @@ async def test_a_lost_answer_to_any_request_of_a_save_does_not_show(etcd: EtcdSe
     while number < requests:
         number += 1
         await session.save(Node.model_validate({"name": f"n{number}", **OLD}))
-        async with Proxy(etcd.url) as proxy, connect(proxy.url) as unlucky:
+        async with FaultProxy(etcd.url) as proxy, connect(proxy.url) as unlucky:
             model = await unlucky.load(Node, f"n{number}")
             loading = len(proxy.seen)
-            proxy.judge = cut(loading + number, Fate.CUT_AFTER)
+            proxy.judge = only(loading + number, Fate.CUT_AFTER)
             await change(unlucky, model)
             requests = max(requests, len(proxy.seen) - loading)
             model.port = 3  # and the object may be saved again at once
@@ -172,7 +172,7 @@ async def unconfirmed(etcd: EtcdServer, fate: Fate) -> Node:
     def judge(seen: Seen) -> Fate:
         return Fate.CUT_BEFORE if seen.method == "GET" else fate
 
-    async with Proxy(etcd.url) as proxy, connect(proxy.url, timeout=0.3) as session:
+    async with FaultProxy(etcd.url) as proxy, connect(proxy.url, timeout=0.3) as session:
         node = await session.save(Node(name="n1", port=0))
         proxy.judge = judge
         node.port = 1

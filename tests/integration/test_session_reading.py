@@ -6,9 +6,9 @@ import pytest
 
 from etcdorm import DecodeError, NotFoundError, Session, UsageError, connect
 from etcdorm.testing import EtcdServer
+from etcdorm.testing.faults import FaultProxy
 from etcdorm.v2 import Client
 from tests.support.models import Dc, Doc, Event, Node, Rack, Service, Settings
-from tests.support.proxy import Proxy
 
 ODD_KEYS = ("", "/", "a/b", "%", "%2F", ".", "..", "_hidden", "@commit", "ü ä", "日本", "a\nb", "\0", "+", "?a=b;c#d")
 
@@ -44,7 +44,7 @@ async def test_get_gives_none_for_what_is_not_there(session: Session, kind: type
 async def test_a_key_that_is_none_is_refused_before_anything_is_sent(
     etcd: EtcdServer, args: tuple[object, ...], problem: str
 ) -> None:
-    async with Proxy(etcd.url) as proxy, connect(proxy.url) as session:
+    async with FaultProxy(etcd.url) as proxy, connect(proxy.url) as session:
         with pytest.raises(UsageError, match=problem):
             await session.load(Rack, *args)
         assert not proxy.seen
@@ -99,7 +99,7 @@ async def test_a_listing_of_nothing_is_empty(session: Session, kind: type[Servic
 async def test_a_listing_takes_one_request(etcd: EtcdServer, session: Session, kind: type[Service]) -> None:
     for number in range(5):
         await session.save(kind(name=f"n{number}"))
-    async with Proxy(etcd.url) as proxy, connect(proxy.url) as counted:
+    async with FaultProxy(etcd.url) as proxy, connect(proxy.url) as counted:
         await counted.list(kind)
         assert proxy.methods() == ["GET"]
 

@@ -17,9 +17,9 @@ from etcdorm import (
     connect,
 )
 from etcdorm.testing import EtcdServer
+from etcdorm.testing.faults import FaultProxy
 from etcdorm.v2 import Client
 from tests.support.models import Dc, Doc, Node, Rack, Service
-from tests.support.proxy import Proxy
 from tests.support.raw import expire, indexes, leaves, soon, until_gone
 
 Kind = type[Service]
@@ -181,7 +181,7 @@ async def test_refresh_sets_another_ttl(session: Session, other: Session, kind: 
 
 
 async def test_refresh_takes_one_request(etcd: EtcdServer, kind: Kind) -> None:
-    async with Proxy(etcd.url) as proxy, connect(proxy.url) as session:
+    async with FaultProxy(etcd.url) as proxy, connect(proxy.url) as session:
         model = await session.save(kind(name="n1"), ttl=60)
         sent = len(proxy.seen)
         await session.refresh(model, ttl=60)

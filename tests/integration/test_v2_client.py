@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from etcdorm.testing import EtcdServer
+from etcdorm.testing.faults import FaultProxy
 from etcdorm.v2 import (
     Client,
     EtcdAlreadyExist,
@@ -14,7 +15,6 @@ from etcdorm.v2 import (
     EtcdKeyNotFound,
     EtcdWatchTimedOut,
 )
-from tests.support.proxy import Proxy
 from tests.support.raw import DEADLINE, until_gone
 
 ODD_KEYS = [
@@ -228,7 +228,7 @@ async def test_a_wait_gives_the_next_change(etcd: EtcdServer, client: Client) ->
         waits.set()
         return 0.0
 
-    async with Proxy(etcd.url, delay=delay) as proxy, Client(proxy.url) as waiting:
+    async with FaultProxy(etcd.url, delay=delay) as proxy, Client(proxy.url) as waiting:
         wait = asyncio.create_task(waiting.read("/dir", wait=True, recursive=True, timeout=DEADLINE))
         await waits.wait()
         changes = asyncio.create_task(_change_until(client, wait))

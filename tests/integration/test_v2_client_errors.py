@@ -12,6 +12,7 @@ from etcdorm import AlreadyExistsError, NotFoundError, RefusedError, UsageError
 from etcdorm.embedded.command import etcd_arguments, etcd_environment
 from etcdorm.embedded.probe import free_ports
 from etcdorm.testing import EtcdBinary, EtcdServer
+from etcdorm.testing.faults import FaultProxy
 from etcdorm.v2 import (
     Client,
     EtcdAlreadyExist,
@@ -23,12 +24,10 @@ from etcdorm.v2 import (
     EtcdNotDir,
     EtcdNotFile,
     EtcdProtocolError,
-    EtcdResult,
     EtcdRootReadOnly,
     EtcdUnavailable,
     EtcdUnconfirmed,
 )
-from tests.support.proxy import Proxy
 from tests.support.raw import flush_history
 
 Call = Callable[[Client], Awaitable[object]]
@@ -125,14 +124,6 @@ async def test_a_wait_from_too_far_back_says_so_and_where_the_store_stands(clien
     assert (caught.value.code, caught.value.index) == (401, stands)
 
 
-async def test_the_update_of_a_directory_is_done_by_etcd_3_4_and_refused_by_3_5(
-    etcd: EtcdServer, client: Client
-) -> None:
-    await client.write("/dir", dir=True)
-    (outcome,) = await asyncio.gather(client.write("/dir", dir=True, ttl=60, prevExist=True), return_exceptions=True)
-    assert type(outcome) is (EtcdNotFile if etcd.binary.version.startswith("3.5.") else EtcdResult)
-
-
 USAGE: dict[str, tuple[Call, str]] = {
     "no value": (lambda c: c.write("/a"), "a write needs a value"),
     "value and dir": (lambda c: c.write("/a", "b", dir=True), "a write needs a value"),
@@ -152,6 +143,9 @@ USAGE: dict[str, tuple[Call, str]] = {
     "negative ttl": (lambda c: c.write("/a", "b", ttl=-1), "ttl must be whole seconds"),
     "huge ttl": (lambda c: c.write("/a", "b", ttl=10**10), "ttl must be whole seconds"),
     "ttl in fractions": (lambda c: c.write("/a", "b", ttl=1.5), "ttl must be"),  # type: ignore[arg-type]  # the same
+    "dir, prevExist": (lambda c: c.write("/a", dir=True, ttl=60, prevExist=True), "a directory can't be updated"),
+    "dir, prevIndex": (lambda c: c.write("/a", dir=True, prevIndex=1), "a directory can't be updated"),
+    "dir, prevValue": (lambda c: c.write("/a", dir=True, prevValue="b"), "a directory can't be updated"),
     "refresh without ttl": (lambda c: c.write("/a", refresh=True), "refresh=True needs a ttl"),
     "refresh with value": (lambda c: c.write("/a", "b", ttl=1, refresh=True), "refresh=True needs a ttl"),
     "refresh of a directory": (lambda c: c.write("/a", ttl=1, refresh=True, dir=True), "refresh=True needs a ttl"),
@@ -168,7 +162,7 @@ USAGE: dict[str, tuple[Call, str]] = {
 @pytest.mark.parametrize("case", USAGE)
 async def test_what_can_not_be_right_is_refused_before_anything_is_sent(etcd: EtcdServer, case: str) -> None:
     call, problem = USAGE[case]
-    async with Proxy(etcd.url) as proxy, Client(proxy.url) as client:
+    async with FaultProxy(etcd.url) as proxy, Client(proxy.url) as client:
         with pytest.raises(UsageError, match=problem):
             await call(client)
         assert not proxy.seen
@@ -221,7 +215,7 @@ async def test_an_etcd_without_v2_is_told_with_the_flag_that_switches_it_on(
 
 async def test_a_redirect_is_not_followed(etcd: EtcdServer) -> None:
     answer = b"HTTP/1.1 301 Moved\r\nLocation: /v2/keys/other\r\nContent-Length: 0\r\n\r\n"
-    async with Proxy(etcd.url, answer=lambda seen: answer) as proxy, Client(proxy.url) as client:
+    async with FaultProxy(etcd.url, answer=lambda seen: answer) as proxy, Client(proxy.url) as client:
         with pytest.raises(EtcdProtocolError):
             await client.write("/key", "a", append=True)
         assert len(proxy.seen) == 1
@@ -229,13 +223,13 @@ async def test_a_redirect_is_not_followed(etcd: EtcdServer) -> None:
 
 @pytest.mark.parametrize("status", ["502 Bad Gateway", "200 OK"])
 async def test_a_write_that_something_else_answered_is_unconfirmed(etcd: EtcdServer, status: str) -> None:
-    async with Proxy(etcd.url, answer=lambda seen: http(status, "what?")) as proxy, Client(proxy.url) as client:
+    async with FaultProxy(etcd.url, answer=lambda seen: http(status, "what?")) as proxy, Client(proxy.url) as client:
         with pytest.raises(EtcdUnconfirmed):
             await client.write("/key", "a")
 
 
 async def test_a_read_that_a_broken_gateway_answered_is_unavailable(etcd: EtcdServer) -> None:
     answer = http("502 Bad Gateway", "what?")
-    async with Proxy(etcd.url, answer=lambda seen: answer) as proxy, Client(proxy.url, timeout=0.3) as client:
+    async with FaultProxy(etcd.url, answer=lambda seen: answer) as proxy, Client(proxy.url, timeout=0.3) as client:
         with pytest.raises(EtcdUnavailable):
             await client.read("/key")

@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from etcdorm.testing import EtcdServer
+from etcdorm.testing.faults import Fate, FaultProxy, first
 from etcdorm.v2 import Client, EtcdConnectionFailed, EtcdUnavailable, EtcdUnconfirmed
-from tests.support.proxy import Fate, Proxy, cut_first
 
 DEAD = "http://127.0.0.1:1"
 
@@ -27,9 +27,9 @@ CUTS = [pytest.param(Fate.CUT_BEFORE, id="before etcd"), pytest.param(Fate.CUT_A
 @pytest.mark.parametrize("fate", CUTS)
 @pytest.mark.parametrize("method", WRITES)
 async def test_a_write_whose_connection_is_cut_is_unconfirmed(etcd: EtcdServer, method: str, fate: Fate) -> None:
-    async with Proxy(etcd.url) as proxy, Client(proxy.url) as client:
+    async with FaultProxy(etcd.url) as proxy, Client(proxy.url) as client:
         await client.write("/key", "a")
-        proxy.judge = cut_first(method, fate)
+        proxy.judge = first(method, fate)
         with pytest.raises(EtcdUnconfirmed, match="may have happened"):
             await WRITES[method](client)
 
@@ -39,10 +39,10 @@ async def test_a_write_whose_connection_is_cut_is_unconfirmed(etcd: EtcdServer, 
 async def test_a_write_on_a_kept_connection_that_is_cut_is_on_the_wire_once(
     etcd: EtcdServer, method: str, fate: Fate
 ) -> None:
-    async with Proxy(etcd.url) as proxy, Client(proxy.url) as client:
+    async with FaultProxy(etcd.url) as proxy, Client(proxy.url) as client:
         await client.write("/key", "a")
         before = len(proxy.seen)
-        proxy.judge = cut_first(method, fate)
+        proxy.judge = first(method, fate)
         with pytest.raises(EtcdUnconfirmed):
             await WRITES[method](client)
         await client.read("/")  # whatever was sent before it has arrived by now
@@ -50,7 +50,7 @@ async def test_a_write_on_a_kept_connection_that_is_cut_is_on_the_wire_once(
 
 
 async def test_the_connection_of_these_tests_is_kept(etcd: EtcdServer) -> None:
-    async with Proxy(etcd.url) as proxy, Client(proxy.url) as client:
+    async with FaultProxy(etcd.url) as proxy, Client(proxy.url) as client:
         for _ in range(3):
             await client.write("/key", "a")
         assert {seen.connection for seen in proxy.seen} == {1}
@@ -59,14 +59,14 @@ async def test_the_connection_of_these_tests_is_kept(etcd: EtcdServer) -> None:
 @pytest.mark.parametrize("fate", CUTS)
 async def test_a_read_whose_connection_is_cut_is_sent_again(etcd: EtcdServer, client: Client, fate: Fate) -> None:
     await client.write("/key", "a")
-    async with Proxy(etcd.url, judge=cut_first("GET", fate)) as proxy, Client(proxy.url) as unlucky:
+    async with FaultProxy(etcd.url, judge=first("GET", fate)) as proxy, Client(proxy.url) as unlucky:
         assert (await unlucky.read("/key")).value == "a"
 
 
 @pytest.mark.parametrize("fate", CUTS)
 async def test_a_wait_whose_connection_is_cut_goes_on(etcd: EtcdServer, client: Client, fate: Fate) -> None:
     index = (await client.write("/key", "a")).modifiedIndex
-    async with Proxy(etcd.url, judge=cut_first("GET", fate)) as proxy, Client(proxy.url) as unlucky:
+    async with FaultProxy(etcd.url, judge=first("GET", fate)) as proxy, Client(proxy.url) as unlucky:
         found = await unlucky.read("/key", wait=True, waitIndex=index, timeout=5)
         assert found.modifiedIndex == index
 
@@ -107,7 +107,7 @@ async def test_a_read_goes_to_the_second_endpoint_when_the_first_does_not_answer
 ) -> None:
     await client.write("/key", "a")
     async with (
-        Proxy(etcd.url, judge=lambda seen: Fate.HANG) as silent,
+        FaultProxy(etcd.url, judge=lambda seen: Fate.STALL) as silent,
         Client([silent.url, etcd.url], timeout=2) as failing_over,
     ):
         assert (await failing_over.read("/key")).value == "a"

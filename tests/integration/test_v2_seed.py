@@ -11,6 +11,7 @@ import pytest
 
 from etcdorm import LockLostError, UnconfirmedError, UsageError
 from etcdorm.testing import EtcdServer
+from etcdorm.testing.faults import Fate, FaultProxy, Seen, first
 from etcdorm.v2 import (
     Client,
     EtcdAlreadyExist,
@@ -29,7 +30,7 @@ from etcdorm.v2 import (
     EternalWatch,
     StopWatching,
 )
-from tests.support.proxy import Fate, Proxy, Seen, cut_first
+from etcdorm.v2.pace import Pace
 from tests.support.raw import flush_history, soon
 
 # -- update, pop, test_and_set, contains -------------------------------------------------------------------------------
@@ -59,7 +60,7 @@ async def test_a_result_of_an_update_can_be_updated_again(client: Client) -> Non
 
 
 async def test_update_refuses_a_directory_before_anything_is_sent(etcd: EtcdServer) -> None:
-    async with Proxy(etcd.url) as proxy, Client(proxy.url) as client:
+    async with FaultProxy(etcd.url) as proxy, Client(proxy.url) as client:
         directory = await client.write("/dir", dir=True)
         with pytest.raises(UsageError, match="directory"):
             await client.update(directory)
@@ -67,7 +68,7 @@ async def test_update_refuses_a_directory_before_anything_is_sent(etcd: EtcdServ
 
 
 async def test_update_refuses_a_result_without_a_value_before_anything_is_sent(etcd: EtcdServer) -> None:
-    async with Proxy(etcd.url) as proxy, Client(proxy.url) as client:
+    async with FaultProxy(etcd.url) as proxy, Client(proxy.url) as client:
         result = await client.write("/key", "a")
         result.value = None
         with pytest.raises(UsageError):
@@ -98,22 +99,21 @@ async def test_contains(client: Client, key: str, there: bool) -> None:
     assert await client.contains(key) is there
 
 
-CALLS: dict[str, Callable[[Client, EtcdResult], Awaitable[object]]] = {
-    "update": lambda client, result: client.update(result),
-    "pop": lambda client, result: client.pop("/key"),
-    "test_and_set": lambda client, result: client.test_and_set("/key", "b", "a"),
+CALLS: dict[str, Callable[[Client], Awaitable[object]]] = {
+    "pop": lambda client: client.pop("/key"),
+    "test_and_set": lambda client: client.test_and_set("/key", "b", "a"),
 }
 
 
 @pytest.mark.parametrize("fate", [Fate.CUT_BEFORE, Fate.CUT_AFTER])
 @pytest.mark.parametrize("call", CALLS)
 async def test_a_write_whose_answer_is_lost_is_sent_once(etcd: EtcdServer, call: str, fate: Fate) -> None:
-    async with Proxy(etcd.url) as proxy, Client(proxy.url) as client:
-        result = await client.write("/key", "a")
+    async with FaultProxy(etcd.url) as proxy, Client(proxy.url) as client:
+        await client.write("/key", "a")
         before = len(proxy.seen)
         proxy.judge = lambda seen: fate if seen.number > before and seen.method != "GET" else Fate.PASS
         with pytest.raises(EtcdUnconfirmed):
-            await CALLS[call](client, result)
+            await CALLS[call](client)
         await client.read("/")  # whatever was sent before it has arrived by now
         assert len(proxy.methods()[before:]) == 2
 
@@ -180,7 +180,7 @@ async def test_an_eternal_watch_without_an_index_begins_with_its_first_step(clie
 
 async def test_an_eternal_watch_goes_on_after_its_connection_broke(etcd: EtcdServer, client: Client) -> None:
     start = (await client.write("/key", "a")).modifiedIndex
-    async with Proxy(etcd.url, judge=cut_first("GET", Fate.CUT_AFTER)) as proxy, Client(proxy.url) as watching:
+    async with FaultProxy(etcd.url, judge=first("GET", Fate.CUT_AFTER)) as proxy, Client(proxy.url) as watching:
         watch = watching.eternal_watch("/key", index=start + 1)
         await client.write("/key", "b")
         await client.write("/key", "c")
@@ -197,9 +197,15 @@ async def test_an_eternal_watch_goes_on_after_etcd_was_restarted(etcd: EtcdServe
     assert (await waiting).value == "b"
 
 
+def short_polls(client: Client, key: str, index: int) -> EternalWatch:
+    watch = client.eternal_watch(key, index)
+    watch._pace = Pace(0.05)
+    return watch
+
+
 async def test_an_eternal_watch_goes_on_after_a_poll_that_saw_nothing(client: Client) -> None:
     start = (await client.write("/key", "a")).modifiedIndex
-    watch = EternalWatch(client, "/key", start + 1, poll=0.05)
+    watch = short_polls(client, "/key", start + 1)
     waiting = asyncio.create_task(soon(watch))
     await flush_history(client)  # so it has to have moved on
     await client.write("/key", "b")
@@ -218,7 +224,7 @@ async def test_an_eternal_watch_of_a_cleared_history_says_so(client: Client) -> 
 
 async def test_an_eternal_watch_of_an_index_that_the_store_has_not_reached_says_so(client: Client) -> None:
     now = (await client.write("/key", "a")).modifiedIndex
-    watch = EternalWatch(client, "/key", now + 1_000_000, poll=0.05)
+    watch = short_polls(client, "/key", now + 1_000_000)
     with pytest.raises(EtcdEventIndexCleared, match="made anew"):
         await soon(watch)
 
@@ -244,7 +250,7 @@ async def test_an_eternal_watch_ends_when_its_client_is_closed(etcd: EtcdServer)
         arrived.set()
         return Fate.PASS
 
-    async with Proxy(etcd.url, judge=judge) as proxy, Client(proxy.url) as client:
+    async with FaultProxy(etcd.url, judge=judge) as proxy, Client(proxy.url) as client:
         waiting = asyncio.create_task(soon(client.eternal_watch("/key", index=1_000_000)))
         await arrived.wait()
         await client.close()
@@ -331,7 +337,7 @@ def answering(status: str, body: str) -> Callable[[Seen], bytes]:
 async def test_answers_that_are_none(
     etcd: EtcdServer, call: Callable[..., Awaitable[Any]], status: str, body: str, kind: type[Exception]
 ) -> None:
-    async with Proxy(etcd.url, answer=answering(status, body)) as proxy, Client(proxy.url, timeout=0.5) as client:
+    async with FaultProxy(etcd.url, answer=answering(status, body)) as proxy, Client(proxy.url, timeout=0.5) as client:
         with pytest.raises(kind):
             await call(client)
 
@@ -374,7 +380,7 @@ def test_a_version_prefix_that_would_lead_elsewhere_is_refused(prefix: str) -> N
 
 
 async def test_a_version_prefix_is_that_of_keys_and_pages_alike(etcd: EtcdServer) -> None:
-    async with Proxy(etcd.url, answer=answering("200 OK", json.dumps({"action": "get", "members": []}))) as proxy:
+    async with FaultProxy(etcd.url, answer=answering("200 OK", json.dumps({"action": "get", "members": []}))) as proxy:
         async with Client(proxy.url, version_prefix="/etcd") as client:
             await client.read("/key")
             await client.members()

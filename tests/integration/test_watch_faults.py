@@ -6,9 +6,9 @@ import asyncio
 
 from etcdorm import Change, Created, Deleted, Session, Updated, connect
 from etcdorm.testing import EtcdServer
+from etcdorm.testing.faults import Fate, FaultProxy, Seen
 from etcdorm.v2 import Client
 from tests.support.models import Node
-from tests.support.proxy import Fate, Proxy, Seen
 from tests.support.raw import DEADLINE, flush_history, soon
 
 
@@ -32,7 +32,11 @@ class Polls:
 async def test_a_watch_goes_on_when_its_connections_break(etcd: EtcdServer, session: Session) -> None:
     node = await session.save(Node(name="n1", port=0))
     polls = Polls()
-    async with Proxy(etcd.url, judge=polls) as proxy, connect(proxy.url) as watching, watching.watch(Node) as changes:
+    async with (
+        FaultProxy(etcd.url, judge=polls) as proxy,
+        connect(proxy.url) as watching,
+        watching.watch(Node) as changes,
+    ):
         await soon(changes)
         for port in range(1, 6):
             polls.cut = 2
@@ -52,7 +56,11 @@ async def test_an_answer_that_was_cut_off_is_not_lost(etcd: EtcdServer, session:
             return Fate.CUT_AFTER
         return Fate.PASS
 
-    async with Proxy(etcd.url, judge=judge) as proxy, connect(proxy.url) as watching, watching.watch(Node) as changes:
+    async with (
+        FaultProxy(etcd.url, judge=judge) as proxy,
+        connect(proxy.url) as watching,
+        watching.watch(Node) as changes,
+    ):
         await soon(changes)
         node.port = 1
         await session.save(node)
@@ -101,18 +109,20 @@ async def test_a_watch_goes_on_after_etcd_was_paused(etcd: EtcdServer, session: 
 
 
 async def test_what_changed_while_the_history_was_cleared_is_told_with_a_gap(
-    session: Session, other: Session, client: Client
+    etcd: EtcdServer, other: Session, client: Client
 ) -> None:
     changed, deleted = await other.save(Node(name="changed")), await other.save(Node(name="deleted"))
     await other.save(Node(name="same"))
-    async with session.watch(Node) as changes:
+    async with FaultProxy(etcd.url) as proxy, connect(proxy.url) as watching, watching.watch(Node) as changes:
         for _ in range(3):
             await soon(changes)
+        await proxy.refuse()
         changed.port = 1
         await other.save(changed)
         await other.delete(deleted)
         created = await other.save(Node(name="created"))
         await flush_history(client)
+        await proxy.accept()
         told: list[Change[Node]] = [await soon(changes) for _ in range(3)]
         assert told == [
             Updated("/nodes/changed", Node(name="changed"), changed, gap=True),
@@ -121,26 +131,39 @@ async def test_what_changed_while_the_history_was_cleared_is_told_with_a_gap(
         ]
 
 
-async def test_changes_after_a_gap_have_none(session: Session, other: Session, client: Client) -> None:
+async def test_changes_after_a_gap_have_none(etcd: EtcdServer, other: Session, client: Client) -> None:
     node = await other.save(Node(name="n1"))
-    async with session.watch(Node) as changes:
+    async with FaultProxy(etcd.url) as proxy, connect(proxy.url) as watching, watching.watch(Node) as changes:
         await soon(changes)
+        await proxy.refuse()
         node.port = 1
         await other.save(node)
         await flush_history(client)
-        node.port = 2
-        await other.save(node)
-        await soon(changes)
+        await proxy.accept()
+        assert (await soon(changes)).gap
         node.port = 3
         await other.save(node)
         assert not (await soon(changes)).gap
+
+
+async def test_changes_that_nobody_asks_for_are_kept_while_others_fill_the_history(
+    session: Session, other: Session, client: Client
+) -> None:
+    async with session.watch(Node) as changes:
+        node = await other.save(Node(name="n1", port=0))
+        await flush_history(client)
+        assert await soon(changes) == Created("/nodes/n1", node)
 
 
 async def test_a_history_that_others_fill_while_a_poll_waits_is_no_gap(
     etcd: EtcdServer, session: Session, client: Client
 ) -> None:
     polls = Polls()
-    async with Proxy(etcd.url, judge=polls) as proxy, connect(proxy.url) as watching, watching.watch(Node) as changes:
+    async with (
+        FaultProxy(etcd.url, judge=polls) as proxy,
+        connect(proxy.url) as watching,
+        watching.watch(Node) as changes,
+    ):
         waiting = asyncio.create_task(soon(changes))
         async with asyncio.timeout(DEADLINE):
             await polls.passed.wait()

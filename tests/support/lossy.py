@@ -27,21 +27,21 @@ class LossyClient(Client):
         self._which = which
         self._fate = fate
 
-    async def _call(self, request: Request, timeout: float | None) -> EtcdResult:
+    async def _call(self, request: Request, timeout: float | None, *, spare: float = 0.0) -> EtcdResult:
         if not request.writes:
-            return await super()._call(request, timeout)
+            return await super()._call(request, timeout, spare=spare)
         self.writes += 1
         if self.writes - 1 != self._which:
-            return await super()._call(request, timeout)
+            return await super()._call(request, timeout, spare=spare)
         match self._fate:
             case "answer lost":
-                await super()._call(request, timeout)
+                await super()._call(request, timeout, spare=spare)
             case "arrives late":
                 self.late.append(lambda: super(LossyClient, self)._call(request, timeout))
             case "killed before":
                 os.kill(os.getpid(), signal.SIGKILL)
             case "killed after":
-                await super()._call(request, timeout)
+                await super()._call(request, timeout, spare=spare)
                 os.kill(os.getpid(), signal.SIGKILL)
         raise EtcdUnconfirmed("the answer was lost, as the test wants it")
 
@@ -54,12 +54,12 @@ class UnluckyClient(Client):
         self._dice = random.Random(seed)
         self._late: set[asyncio.Task[None]] = set()
 
-    async def _call(self, request: Request, timeout: float | None) -> EtcdResult:
+    async def _call(self, request: Request, timeout: float | None, *, spare: float = 0.0) -> EtcdResult:
         if not request.writes or self._dice.random() > 0.2:
-            return await super()._call(request, timeout)
+            return await super()._call(request, timeout, spare=spare)
         match self._dice.randrange(3):
             case 0:
-                await super()._call(request, timeout)
+                await super()._call(request, timeout, spare=spare)
             case 1:
                 self._late.add(asyncio.create_task(self._arrive(request, self._dice.uniform(0, 0.3))))
         raise EtcdUnconfirmed("the answer was lost, as the test wants it")

@@ -78,10 +78,13 @@ NAMES = {
         "EtcdWatchTimedOut",
         "EtcdWatcherCleared",
         "EternalWatch",
+        "Call",
+        "Observer",
+        "Lock",
         "Member",
         "StopWatching",
     },
-    "etcdorm.testing": {"EtcdBinary", "EtcdServer", "find_binary"},
+    "etcdorm.testing": {"EtcdBinary", "EtcdCluster", "EtcdServer", "Fate", "FaultProxy", "Seen", "find_binary"},
 }
 
 METHODS: dict[type, set[str]] = {
@@ -133,11 +136,15 @@ METHODS: dict[type, set[str]] = {
     },
     etcdorm.v2.Auth: {"disable", "enable", "get_active", "roles", "set_active", "users"},
     etcdorm.v2.EternalWatch: {"aclose", "call"},
+    etcdorm.testing.FaultProxy: {"accept", "cut", "freeze", "methods", "redirect", "refuse", "release", "thaw", "url"},
+    etcdorm.testing.EtcdCluster: {"followers", "leader", "members", "start", "stop", "urls"},
     etcdorm.testing.EtcdServer: {
+        "abandon",
         "binary",
         "data_dir",
         "kill",
         "log_path",
+        "name",
         "pause",
         "pid",
         "restart",
