@@ -29,7 +29,6 @@ from etcdorm.v2.transport import Answer
 _HINTS: Mapping[int, str] = {
     401: "users and roles are for users with the role root; etcd does not say whether the user, the password or the "
     "role is wrong",
-    409: "somebody may have changed it since it was read: read it again",
 }
 
 
@@ -55,15 +54,17 @@ def _understand(request: Request, answer: Answer, words: Asked) -> dict[str, Any
         raise not_v2(words, answer, request)
     message = str(body["message"])
     kind: type[EtcdException] = EtcdRefused
+    hint = _HINTS.get(answer.status)
     if answer.status == 401:
         kind = EtcdInsufficientPermissions
+    elif answer.status == 404 and "/auth/users/" in request.target and "Role" in message:
+        hint = "the user exists, and has a role that was deleted: create the role again, then take it from the user"
     elif answer.status == 404:
         kind = EtcdKeyNotFound
     elif answer.status == 409 and "already exists" in message:
         kind = EtcdAlreadyExist
     elif answer.status >= 500:
         kind = EtcdUnconfirmed if request.writes else EtcdUnavailable
-    hint = _HINTS.get(answer.status)
     text = f"{words}: {message} [HTTP {answer.status}]" + (f"; {hint}" if hint else "")
     raise kind(text, message=message, index=answer.index)
 
@@ -79,10 +80,7 @@ class Auth:
         self._client = client
 
     async def get_active(self, *, timeout: float | None = None) -> bool:
-        """Whether authentication is on.
-
-        Raises: EtcdInsufficientPermissions when it is, and this client is not root.
-        """
+        """Whether authentication is on; etcd tells it to anybody."""
         body = await self._client._execute(_request(self._client, "GET", "/enable"), _understand, timeout)
         return bool(body.get("enabled"))
 
@@ -127,6 +125,8 @@ class _Entity(ABC):
             raise UsageError(f"{name!r} can't be the name of a {self._kind}: it must not be empty, or have a slash")
         self._client = client
         self.name = name
+        self._known = False
+        """Whether all of it was read or set here; else what is not there may just not have been looked at."""
 
     async def get_names(self, *, timeout: float | None = None) -> list[str]:
         """The names of all that there are of this kind, whatever the name of this one."""
@@ -153,9 +153,8 @@ class _Entity(ABC):
         try:
             there = await self._fetch(timeout)
         except EtcdKeyNotFound:
-            bodies = [self._whole()]
-        else:
-            bodies = self._changes(there)
+            there = None
+        bodies = [self._whole()] if there is None else self._changes(there)
         for body in bodies:
             await self._client._execute(self._about("PUT", body), _understand, timeout)
         self._written()
@@ -198,6 +197,22 @@ class EtcdUser(_Entity):
         self._roles: set[str] = set()
         self._password: Secret | None = None
 
+    async def write(self, *, timeout: float | None = None) -> None:
+        """Create it, or change what differs; the roles of one that was not read and given none here are left alone.
+
+        Raises: as for a role; EtcdKeyNotFound for a role that does not exist; UsageError without a password for a new
+            user, which etcd does not make.
+        """
+        if self._roles:
+            # etcd takes a role that does not exist, and then can't read the user any more.
+            missing = self._roles - set(await EtcdRole(self._client, self.name).get_names(timeout=timeout))
+            if missing:
+                raise EtcdKeyNotFound(
+                    f"the user {self.name} can't have the role {min(missing)}, which does not exist: write that first; "
+                    "nothing was changed"
+                )
+        await super().write(timeout=timeout)
+
     @property
     def roles(self) -> set[str]:
         """The names of the roles that the user has; to be added to, taken from, or set as a whole."""
@@ -208,6 +223,7 @@ class EtcdUser(_Entity):
         if isinstance(roles, str):
             raise UsageError("roles is a collection of names, not one name")
         self._roles = set(roles)
+        self._known = True
 
     @property
     def password(self) -> None:
@@ -222,7 +238,7 @@ class EtcdUser(_Entity):
         return f"<EtcdUser {self.name} roles={sorted(self._roles)}>"
 
     def _take(self, body: Mapping[str, Any]) -> None:
-        self._roles = set(_names(body.get("roles"), "role"))
+        self.roles = set(_names(body.get("roles"), "role"))
 
     def _whole(self) -> Mapping[str, object]:
         if not self._password:
@@ -234,7 +250,8 @@ class EtcdUser(_Entity):
         changes: list[Mapping[str, object]] = []
         if self._password:
             changes.append({"password": self._password})
-        # etcd takes both at once, and gives before it takes away.
+        if not self._known and not self._roles:
+            return changes
         changes += [
             {verb: sorted(names)}
             for verb, names in (("grant", self._roles - roles), ("revoke", roles - self._roles))
@@ -283,18 +300,22 @@ class EtcdRole(_Entity):
             for right in _rights(permission):
                 paths[right].add(path)
         self._paths = paths
+        self._known = True
 
     def __repr__(self) -> str:
         return f"<EtcdRole {self.name} acls={self.acls}>"
 
     def _take(self, body: Mapping[str, Any]) -> None:
         self._paths = _paths(body)
+        self._known = True
 
     def _whole(self) -> Mapping[str, object]:
         return {"permissions": {"kv": {right: sorted(paths) for right, paths in self._paths.items()}}}
 
     def _changes(self, there: Mapping[str, Any]) -> list[Mapping[str, object]]:
         old = _paths(there)
+        if not self._known and not self.acls:
+            return []
         given = {right: sorted(self._paths[right] - old[right]) for right in old}
         taken = {right: sorted(old[right] - self._paths[right]) for right in old}
         return [{verb: {"kv": kv}} for verb, kv in (("revoke", taken), ("grant", given)) if any(kv.values())]

@@ -65,6 +65,8 @@ class Caller:
         self._transport = transport
         self._discovery = discovery
         self._observers = tuple(observers)
+        self.on_answer: Callable[[], None] | None = None
+        """Told after every answer."""
 
     async def call(
         self,
@@ -131,10 +133,10 @@ class Caller:
                     report.answered(url, answer.status)
                 self._check_cluster(answer, url, words)
                 result = understand(request, answer, words)
-                self.endpoints.worked(url)
+                self._worked(url)
                 return result
             except EtcdRefused:
-                self.endpoints.worked(url)  # it answered
+                self._worked(url)  # it answered
                 raise
             except (NotSent, AnswerLost) as error:
                 failure = error
@@ -173,6 +175,8 @@ class Caller:
 
         Raises: EtcdUnavailable when it can't be had or breaks; what ``understand`` raises for a refusal.
         """
+        if self._discovery is not None:
+            await self._discovery.update(self.endpoints, timeout=self.timeout)
         url = self.endpoints.best(time.monotonic())
         words = Asked(request, url)
         try:
@@ -180,7 +184,7 @@ class Caller:
                 if streamed.status != 200:
                     understand(request, await streamed.answer(), words)
                 self._check_cluster(streamed, url, words)
-                self.endpoints.worked(url)
+                self._worked(url)
                 yield url, streamed
         except (NotSent, AnswerLost) as error:
             self.endpoints.failed(url, time.monotonic())
@@ -200,6 +204,11 @@ class Caller:
         if request.waits:
             return left
         return left if len(self.endpoints.urls) == 1 else left / 2
+
+    def _worked(self, url: str) -> None:
+        self.endpoints.worked(url)
+        if self.on_answer is not None:
+            self.on_answer()
 
     def _hint(self, url: str, failure: Exception, without_tls: dict[str, str]) -> str:
         """What else is to be told: about the other endpoints, and about a server that just hangs up."""

@@ -117,6 +117,7 @@ class Client:
         self._membership: Membership | None = None
         if allow_reconnect and not use_proxies:
             self._membership = Membership(self._caller, transport, self._prefix)
+            self._caller.on_answer = self._membership.answered
         self._seen = 0
 
     @property
@@ -403,7 +404,7 @@ class Client:
         await self.close()
 
     async def _call(self, request: Request, timeout: float | None, *, spare: float = 0.0) -> EtcdResult:
-        return await self._ask(request, self._understand, timeout, spare=spare)
+        return await self._caller.call(request, self._understand, timeout, spare=spare)
 
     async def _change(self, request: Request, timeout: float | None, *, unique: bool) -> EtcdResult:
         """Send a write; settle it when its answer is lost, as far as that can be done."""
@@ -414,18 +415,9 @@ class Client:
             self, partial(self._call, request, spare=timeout / 5), request, unique=unique, timeout=timeout
         )
 
-    async def _ask(
-        self, request: Request, understand: Understand[T], timeout: float | None, *, spare: float = 0.0
-    ) -> T:
-        """Every call comes through here."""
-        answer = await self._caller.call(request, understand, timeout, spare=spare)
-        if self._membership is not None:
-            self._membership.answered()
-        return answer
-
     async def _execute(self, request: Request, understand: Understand[T], timeout: float | None) -> T:
         """A call with the client's timeout unless it has its own; for the package's other modules too."""
-        return await self._ask(request, understand, self._caller.timeout if timeout is None else timeout)
+        return await self._caller.call(request, understand, self._caller.timeout if timeout is None else timeout)
 
     async def _page(self, page: str, understand: Understand[T], timeout: float | None) -> T:
         return await self._execute(cluster.about(self._prefix, page), understand, timeout)

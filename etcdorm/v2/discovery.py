@@ -30,6 +30,9 @@ _log = logging.getLogger("etcdorm.v2")
 _SOONEST, _LATEST = 5.0, 60.0
 """Seconds after which all endpoints being dead is a reason to ask DNS again; between them, the records' TTL."""
 
+_PATIENCE = 2.0
+"""Seconds that DNS has for an answer while there are endpoints of before."""
+
 # The names that etcd's own tools ask for, TLS first, and the one that python-etcd asked for.
 _TLS, _PLAIN, _OLD = "_etcd-client-ssl._tcp", "_etcd-client._tcp", "_etcd._tcp"
 
@@ -105,6 +108,7 @@ class Discovery:
         self._domain = self._name.to_text(omit_final_dot=True)
         self._protocol = protocol
         self._nameservers = [nameserver(each) for each in nameservers]
+        self._asked = ", ".join(nameservers)
         self._random = random or Random()
         self._lock = asyncio.Lock()
         self._not_before = 0.0
@@ -117,22 +121,21 @@ class Discovery:
         """
         if endpoints.urls and (not endpoints.all_failed or time.monotonic() < self._not_before or self._lock.locked()):
             return
+        if endpoints.urls:
+            timeout = min(timeout, _PATIENCE)  # they may be back before DNS is
         try:
             async with asyncio.timeout(timeout), self._lock:
                 if not endpoints.urls or time.monotonic() >= self._not_before:  # another call may have asked meanwhile
                     await self._ask(endpoints, timeout)
-        except TimeoutError:
-            raise self._silent(f"no answer within {timeout:.1f} s") from None
+        except (EtcdUnavailable, TimeoutError) as error:
+            problem = error if isinstance(error, EtcdUnavailable) else self._silent(f"no answer within {timeout:.1f} s")
+            if not endpoints.urls:
+                raise problem from None
+            _log.warning("%s; going on with the endpoints of before", problem)
 
     async def _ask(self, endpoints: Endpoints, timeout: float) -> None:
         self._not_before = time.monotonic() + _SOONEST
-        try:
-            urls, ttl = await self._find(timeout)
-        except EtcdUnavailable as error:
-            if not endpoints.urls:
-                raise
-            _log.warning("%s; going on with the endpoints of before", error)
-            return
+        urls, ttl = await self._find(timeout)
         self._not_before = time.monotonic() + min(max(ttl, _SOONEST), _LATEST)
         if set(urls) != set(endpoints.given):
             _log.info("srv_domain %s: the endpoints are %s", self._domain, ", ".join(urls))
@@ -195,7 +198,7 @@ class Discovery:
         return Reply(tuple(services), ttl, problem=unusable or "no SRV records")
 
     def _silent(self, problem: str) -> EtcdUnavailable:
-        asked = ", ".join(str(each) for each in self._nameservers) or "this machine's DNS"
+        asked = self._asked or "this machine's DNS"
         return EtcdUnavailable(
             f"srv_domain {self._domain}: {problem}; nothing was sent: see whether {asked} can be reached and answers"
         )
