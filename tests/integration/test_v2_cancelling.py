@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from etcdorm import EtcdormError, UsageError
-from etcdorm.testing import EtcdServer, Fate, FaultProxy
+from etcdorm.testing import EtcdBinary, EtcdServer, Fate, FaultProxy
 from etcdorm.testing.faults import always, first
 from etcdorm.v2 import Client, EtcdException, StopWatching
 from etcdorm.v2.eternal import EternalWatch
+from tests.conftest import every_etcd
 from tests.support.cancelling import Cancelled, cancel_everywhere
 
 Call = Callable[[Client], Coroutine[Any, Any, object]]
@@ -83,6 +84,13 @@ PAGES: dict[str, Call] = {
     "store_stats": lambda client: client.store_stats(),
     "cluster_version": lambda client: client.cluster_version(),
 }
+
+
+@pytest.fixture(params=every_etcd()[:1], ids=lambda binary: binary.version)
+def etcd_binary(request: pytest.FixtureRequest) -> EtcdBinary:
+    """One is enough: what is cancelled is on this side."""
+    binary: EtcdBinary = request.param
+    return binary
 
 
 async def prepare(etcd: EtcdServer) -> None:
