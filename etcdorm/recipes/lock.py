@@ -47,6 +47,7 @@ class Lock:
         # Unique to this holder, so that a record with this text in it is its own, whatever answer was lost.
         self._text = f"{socket.gethostname()} {os.getpid()} {secrets.token_urlsafe(12)}"
         self._record: Record | None = None
+        self._asking = False  # for the record, and not been answered
         self._deadline = 0.0
         self._held: Held | None = None
         self._keeper: asyncio.Task[None] | None = None
@@ -80,9 +81,11 @@ class Lock:
     async def _acquire(self) -> Record:
         while True:
             sent = time.monotonic()
+            self._asking = True
             try:
                 record = await self._store.create(self._path, {"": self._text}, owns=_everything, ttl=self._ttl)
             except StaleRecord:
+                self._asking = False
                 await self._wait_until_free()
                 continue
             except UnconfirmedError:
@@ -90,6 +93,7 @@ class Lock:
                 if found is None or found.fields.get("") != self._text:
                     raise
                 record = found  # nobody else writes this text
+            self._asking = False
             self._deadline = sent + self._ttl
             return record
 
@@ -143,11 +147,20 @@ class Lock:
         try:
             async with asyncio.timeout(self._ttl):
                 record = await self._store.read(self._path, fresh=True)
+                if record is None and self._asking:
+                    record = await self._overtake()
                 if record is not None and record.fields.get("") == self._text:
                     await self._store.remove(record, owns=_everything)
         except (EtcdormError, StaleRecord, TimeoutError) as error:
             reason = str(error) or "no answer in time"
             _log.warning("the lock %s could not be released, its TTL will do it: %s", self._path, reason)
+
+    async def _overtake(self) -> Record | None:
+        """Make the record, or find that it was made: what was given up while it was sent may still land until then."""
+        try:
+            return await self._store.create(self._path, {"": self._text}, owns=_everything, ttl=self._ttl)
+        except StaleRecord as stale:
+            return stale.current
 
 
 def _everything(name: str) -> bool:

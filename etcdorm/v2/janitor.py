@@ -11,6 +11,7 @@ from etcdorm.path import Path
 from etcdorm.store.types import Owns, StaleRecord
 from etcdorm.v2.client import Client
 from etcdorm.v2.drive import drive, snapshot_of
+from etcdorm.v2.ending import end
 from etcdorm.v2.protocol import remove
 
 _log = logging.getLogger("etcdorm.store")
@@ -42,8 +43,7 @@ class Janitor:
         """Stop; what is not cleared yet waits for the next session that meets it."""
         self._closed = True
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+            await end(self._task)
 
     async def _work(self) -> None:
         while self._waiting:

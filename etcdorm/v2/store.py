@@ -102,8 +102,10 @@ class V2Store:
         return Watch(self._client, collection, timeout=self._timeout)
 
     async def close(self) -> None:
-        await self._janitor.close()
-        await self._client.close()
+        try:
+            await self._janitor.close()
+        finally:
+            await self._client.close()
 
     async def _drive(self, steps: Steps[T]) -> T:
         return await drive(self._client, steps, timeout=self._timeout)

@@ -8,7 +8,7 @@ import pytest
 
 from etcdorm.testing import EtcdServer
 from etcdorm.v2 import Client
-from tests.support.http import Raw
+from tests.support.wire import Raw
 
 
 @pytest.fixture

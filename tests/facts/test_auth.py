@@ -10,7 +10,7 @@ import pytest
 
 from etcdorm.testing import EtcdBinary, EtcdServer
 from etcdorm.v2 import Client, EtcdInsufficientPermissions
-from tests.support.http import Raw, Reply
+from tests.support.wire import Raw, Reply
 
 ROOT = ("root", "pw-of-root")
 APP = ("app", "pw-of-app")

@@ -10,8 +10,8 @@ import pytest
 from etcdorm.embedded.probe import free_ports
 from etcdorm.testing import EtcdBinary, EtcdServer
 from etcdorm.v2 import Client, EtcdEventIndexCleared
-from tests.support.http import Raw
 from tests.support.raw import soon
+from tests.support.wire import Raw
 
 
 async def test_the_machines_are_text_with_commas(raw: Raw, etcd: EtcdServer, client: Client) -> None:

@@ -10,7 +10,7 @@ from etcdorm import UsageError
 from etcdorm.testing import EtcdServer, Fate, FaultProxy
 from etcdorm.testing.faults import first
 from etcdorm.v2 import Client, EtcdCompareFailed, EtcdUnconfirmed
-from tests.support.http import Raw
+from tests.support.wire import Raw
 
 
 async def test_a_failed_comparison_says_what_differs_values_and_all(raw: Raw, client: Client) -> None:

@@ -19,7 +19,7 @@ from etcdorm.v2 import (
     EtcdResult,
     EtcdRootReadOnly,
 )
-from tests.support.http import Raw
+from tests.support.wire import Raw
 
 
 def v3_4(etcd: EtcdServer) -> bool:

@@ -25,7 +25,7 @@ from etcdorm.v2 import (
     EtcdWatcherCleared,
 )
 from etcdorm.v2.errors import from_answer
-from tests.support.http import Raw
+from tests.support.wire import Raw
 
 CODES = {
     "empty prevValue": ("/key", "value=a&prevValue=", (400, 201)),

@@ -11,7 +11,7 @@ from etcdorm.errors import ServerError
 from etcdorm.testing import EtcdBinary, EtcdServer, FaultProxy
 from etcdorm.v2 import Client, EtcdKeyNotFound, EtcdProtocolError, EtcdValueError
 from etcdorm.v2.request import _LARGEST_FORM, LONGEST_KEY
-from tests.support.http import Raw
+from tests.support.wire import Raw
 
 # -- what each request answers -----------------------------------------------------------------------------------------
 

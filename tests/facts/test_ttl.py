@@ -7,7 +7,7 @@ import pytest
 from etcdorm import UsageError
 from etcdorm.testing import EtcdServer, FaultProxy
 from etcdorm.v2 import Client, EtcdCompareFailed, EtcdKeyNotFound
-from tests.support.http import Raw
+from tests.support.wire import Raw
 
 
 @pytest.mark.parametrize("form", ["value=b", "value=b&prevExist=true", "value=b&prevValue=a"])

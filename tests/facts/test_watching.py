@@ -9,8 +9,8 @@ import pytest
 from etcdorm import UsageError
 from etcdorm.testing import EtcdServer
 from etcdorm.v2 import Client, EtcdEventIndexCleared, EtcdWatchTimedOut
-from tests.support.http import Raw
 from tests.support.raw import flush_history, soon
+from tests.support.wire import Raw
 
 # -- waiting -----------------------------------------------------------------------------------------------------------
 
