@@ -7,7 +7,7 @@ that is blanked, a redirect that lists instead of writing), so what is not right
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 from urllib.parse import quote_plus
 
@@ -36,10 +36,10 @@ class Request:
     method: Method
     key: Path
     prefix: str
-    query: str = ""
-    form: bytes | None = None
+    query: str = field(default="", repr=False)  # a condition in it, the form and the value may be secrets
+    form: bytes | None = field(default=None, repr=False)
     waits: bool = False
-    value: str | None = None
+    value: str | None = field(default=None, repr=False)
     prevIndex: int | None = None
 
     @property
