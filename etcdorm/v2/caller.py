@@ -232,15 +232,20 @@ class Caller:
 
 def not_v2(words: Asked, answer: Answer, request: Request) -> EtcdException:
     """The exception for an answer that can't be etcd's."""
-    start = answer.body[:60].decode(errors="replace").strip()
+    body = answer.body[:60].strip()
+    # Never JSON itself: if it is a part of an answer of etcd's, there is a value in it.
+    start = "broken JSON" if body[:1] in (b"{", b"[") else repr(body.decode(errors="replace"))
     if request.writes and (answer.status < 300 or answer.status >= 500):
-        return EtcdUnconfirmed(f"{words}: HTTP {answer.status} with an answer that is not etcd's ({start!r})")
+        return EtcdUnconfirmed(
+            f"{words}: HTTP {answer.status} with an answer that is not etcd's ({start}); it may have happened: "
+            "read with quorum before trying again"
+        )
     if not request.writes and answer.status >= 500:
-        return EtcdUnavailable(f"{words}: HTTP {answer.status} ({start!r})")
+        return EtcdUnavailable(f"{words}: HTTP {answer.status} ({start})")
     hint = ""
     if answer.status == 404:
         hint = "; the v2 API is switched off or gone there: it needs etcd 3.3 to 3.5, started with --enable-v2"
-    return EtcdProtocolError(f"{words}: HTTP {answer.status} with an answer that is not etcd's ({start!r}){hint}")
+    return EtcdProtocolError(f"{words}: HTTP {answer.status} with an answer that is not etcd's ({start}){hint}")
 
 
 def _left(deadline: float | None, otherwise: float) -> float:

@@ -37,10 +37,10 @@ class Request:
     method: Method
     key: Path
     prefix: str
-    query: str = ""
-    form: bytes | None = field(default=None, repr=False)  # values and passwords: no matter for a log
+    query: str = field(default="", repr=False)  # a condition in it, the form and the value may be secrets
+    form: bytes | None = field(default=None, repr=False)
     waits: bool = False
-    value: str | None = None
+    value: str | None = field(default=None, repr=False)
     prevIndex: int | None = None
     content: Literal["form", "json"] = "form"
 

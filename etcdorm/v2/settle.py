@@ -169,7 +169,7 @@ async def _swapped(
         )
     raise EtcdCompareFailed(
         f"{request.method} {key}: the answer was lost; it did not happen, and can't any more: somebody else has moved "
-        f"the key on from index {index}",
+        f"the key on from index {index}; read it again, and decide anew",
         code=101,
         message="Compare failed",
         cause=f"[{index} != {now.modifiedIndex}]",

@@ -13,7 +13,7 @@ import time
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Literal
 from urllib.parse import urlsplit
@@ -39,7 +39,7 @@ class Answer:
     index: int
     raft_index: int
     cluster_id: str
-    body: bytes
+    body: bytes = field(repr=False)  # it holds values
 
 
 class Streamed:
@@ -211,7 +211,7 @@ class Transport:
                 finally:
                     self._limits.discard(limit)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise _not_sent(error, url) from error
+            raise _not_sent(error, url) from _shown(error)
         except _TlsAlert as error:
             raise TlsFailed(f"no TLS with {URL(url).authority}: {error}") from error
         except _HungUp as error:
@@ -220,10 +220,10 @@ class Transport:
             if self._closed:
                 raise AnswerLost("the client was closed meanwhile", index) from error
             if index is not None:
-                raise WaitedInVain(f"no event within {timeout} s", index, raft_index) from error
-            raise AnswerLost(f"no answer within {timeout} s") from error
+                raise WaitedInVain(f"no event within {timeout:.3g} s", index, raft_index) from error
+            raise AnswerLost(f"no answer within {timeout:.3g} s") from error
         except (aiohttp.ClientError, _Broken, OSError, ValueError) as error:
-            raise AnswerLost(_words(error), index) from error
+            raise AnswerLost(_words(error), index) from _shown(error)
 
     @asynccontextmanager
     async def stream(self, url: str) -> AsyncIterator[Streamed]:
@@ -248,7 +248,7 @@ class Transport:
                 finally:
                     self._limits.discard(limit)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise _not_sent(error, url) from error
+            raise _not_sent(error, url) from _shown(error)
         except _TlsAlert as error:
             raise TlsFailed(f"no TLS with {URL(url).authority}: {error}") from error
         except TimeoutError as error:
@@ -329,4 +329,14 @@ def _words(error: BaseException) -> str:
         # A TLS handshake that failed has no system's words; without them aiohttp says "[None]".
         cause = error.os_error
         return f"no connection to {error.host}:{error.port}: {str(cause) or type(cause).__name__}"
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        return "no connection came about in time"
+    if isinstance(error, aiohttp.ClientResponseError):
+        return "the answer is no HTTP that can be read"
     return str(error) or type(error).__name__
+
+
+def _shown(error: Exception) -> Exception | None:
+    """What a traceback may show: not an error that repeats the URL, where a condition holds a value, or the headers."""
+    repeats = (aiohttp.ConnectionTimeoutError, aiohttp.ClientResponseError, aiohttp.InvalidURL)
+    return None if isinstance(error, repeats) else error

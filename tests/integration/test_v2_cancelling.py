@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import AsyncExitStack, ExitStack, closing, contextmanager, suppress
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 import pytest
@@ -17,6 +16,7 @@ from etcdorm.v2 import Client, EtcdException, StopWatching
 from etcdorm.v2.eternal import EternalWatch
 from tests.conftest import every_etcd
 from tests.support.cancelling import Cancelled, cancel_everywhere
+from tests.support.endpoints import silent_endpoint
 
 Call = Callable[[Client], Coroutine[Any, Any, object]]
 
@@ -177,21 +177,6 @@ def test_settling_a_lost_answer_can_be_cancelled(etcd: EtcdServer, call: str, fa
 async def ended(client: Client, call: Call) -> None:
     with suppress(EtcdException):
         await call(client)
-
-
-@contextmanager
-def silent_endpoint() -> Iterator[str]:
-    """An address where no connection comes about, and none is refused: as if every packet were lost."""
-    with closing(socket.socket()) as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        address = listener.getsockname()
-        with ExitStack() as stack:
-            for _ in range(4):  # one more than fit into its backlog, and then some
-                filler = stack.enter_context(closing(socket.socket()))
-                filler.setblocking(False)
-                filler.connect_ex(address)
-            yield f"http://127.0.0.1:{address[1]}"
 
 
 @pytest.mark.parametrize("call", ["read", "write", "eternal_watch that streams"])
