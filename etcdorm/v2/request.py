@@ -39,7 +39,7 @@ class Request:
     query: str = ""
     form: bytes | None = field(default=None, repr=False)  # values and passwords: no matter for a log
     waits: bool = False
-    value: str | None = None
+    value: str | None = field(default=None, repr=False)
     prevIndex: int | None = None
     content: Literal["form", "json"] = "form"
 
