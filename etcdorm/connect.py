@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Literal
 
 from etcdorm.embedded import EtcdServer
 from etcdorm.errors import UsageError
@@ -13,37 +16,76 @@ from etcdorm.v2.store import V2Store
 
 EMBEDDED = "embedded:"
 
+_File = str | os.PathLike[str]
+
 
 @asynccontextmanager
 async def connect(
-    endpoints: str | Sequence[str], *, timeout: float = 10.0, observers: Sequence[Observer] = ()
+    endpoints: str | Sequence[str] | None = None,
+    *,
+    srv_domain: str | None = None,
+    srv_nameservers: Sequence[str] = (),
+    protocol: Literal["http", "https"] | None = None,
+    cert: _File | tuple[_File, _File] | None = None,
+    ca_cert: _File | None = None,
+    ssl_verify: ssl.VerifyMode | bool = ssl.CERT_REQUIRED,
+    username: str | None = None,
+    password: str | None = None,
+    allow_reconnect: bool = False,
+    expected_cluster_id: str | None = None,
+    timeout: float = 10.0,
+    observers: Sequence[Observer] = (),
 ) -> AsyncIterator[Session]:
     """A session on an etcd cluster: ``async with connect("http://127.0.0.1:2379") as session``.
 
     ``endpoints`` is a URL, or several of one cluster; or ``"embedded:"`` for an etcd that is started for this session
-    and ends with it, with ``"embedded:./data"`` for one that keeps its data in that directory. Nothing is asked of the
-    cluster before the first call. ``observers`` are told of every call to etcd (``etcdorm.v2.observers``).
+    and ends with it, with ``"embedded:./data"`` for one that keeps its data in that directory. Or the endpoints are the
+    SRV records of ``srv_domain``. The other parameters are those of ``etcdorm.v2.Client``. Nothing is asked of the
+    cluster before the first call.
     Units: ``timeout`` in seconds, the deadline of each call of the session over all endpoints and tries.
-    Raises: UsageError for what is no endpoint; ServerError when an embedded etcd can't be started.
+    Raises: UsageError for what is no endpoint, and for files that can't be used; ServerError when an embedded etcd
+        can't be started.
     """
+
+    def open_session(urls: Sequence[str] | None) -> Session:
+        if urls is None and srv_domain is None:
+            raise UsageError("connect needs endpoints, as http://127.0.0.1:2379, or srv_domain")
+        if urls is not None and srv_domain is not None:
+            raise UsageError("endpoints and srv_domain can't both be given: the domain's SRV records are the endpoints")
+        client = Client(
+            *(() if urls is None else (urls,)),
+            srv_domain=srv_domain,
+            srv_nameservers=srv_nameservers,
+            protocol=protocol,
+            cert=cert,
+            ca_cert=ca_cert,
+            ssl_verify=ssl_verify,
+            username=username,
+            password=password,
+            allow_reconnect=allow_reconnect,
+            expected_cluster_id=expected_cluster_id,
+            timeout=timeout,
+            observers=observers,
+        )
+        return Session(V2Store(client, timeout=timeout), timeout=timeout)
+
     if isinstance(endpoints, str) and endpoints.startswith(EMBEDDED):
         directory = endpoints.removeprefix(EMBEDDED)
         if directory.startswith("//"):
             raise UsageError(
                 f"{endpoints!r}: what follows {EMBEDDED!r} is a directory, as in 'embedded:./data', no URL"
             )
-        async with (
-            EtcdServer(data_dir=directory or None) as server,
-            _session(server.url, timeout, observers) as session,
-        ):
+        async with EtcdServer(data_dir=directory or None) as server, open_session([server.url]) as session:
             yield session
     else:
-        async with _session(endpoints, timeout, observers) as session:
+        async with open_session(_urls(endpoints)) as session:
             yield session
 
 
-def _session(endpoints: str | Sequence[str], timeout: float, observers: Sequence[Observer]) -> Session:
+def _urls(endpoints: str | Sequence[str] | None) -> Sequence[str] | None:
     urls = [endpoints] if isinstance(endpoints, str) else endpoints
+    if urls is None:
+        return None
     if not isinstance(urls, Sequence) or not all(isinstance(url, str) for url in urls):
         raise UsageError(f"endpoints are a URL or a list of URLs, not {type(endpoints).__name__}")
     for url in urls:
@@ -51,4 +93,4 @@ def _session(endpoints: str | Sequence[str], timeout: float, observers: Sequence
             raise UsageError(
                 f"{url!r} is no endpoint: it should be a URL like http://127.0.0.1:2379, or {EMBEDDED!r} to start one"
             )
-    return Session(V2Store(Client(urls, timeout=timeout, observers=observers), timeout=timeout), timeout=timeout)
+    return urls

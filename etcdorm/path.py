@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import quote
 
 from etcdorm.errors import PathError
@@ -91,7 +92,7 @@ class Path:
     @property
     def quoted(self) -> str:
         """The path as it goes into a URL."""
-        return "/" + "/".join([quote(segment, safe="") for segment in self.segments])
+        return _quoted(self.segments)
 
     def contains(self, other: Path) -> bool:
         """Whether ``other`` is this path or lies below it."""
@@ -105,3 +106,8 @@ class Path:
         if not self.contains(below):
             raise PathError(f"{below} does not lie below {self}")
         return "/".join(below.segments[len(self.segments) :])
+
+
+@lru_cache(maxsize=4096)
+def _quoted(segments: tuple[str, ...]) -> str:
+    return "/" + "/".join([quote(segment, safe="") for segment in segments])

@@ -10,15 +10,25 @@ HOST = "127.0.0.1"
 
 
 def etcd_arguments(
-    version: str, *, name: str, data_dir: Path, ports: tuple[int, int], extra: Sequence[str] = ()
+    version: str,
+    *,
+    name: str,
+    data_dir: Path,
+    ports: tuple[int, int],
+    listen: Sequence[str] = (),
+    extra: Sequence[str] = (),
 ) -> list[str]:
-    """The arguments for a cluster of this one member, on a port for clients and one for peers that never come."""
+    """The arguments for a cluster of this one member, on a port for clients and one for peers that never come.
+
+    ``listen`` are further URLs for clients.
+    """
     client, peer = (f"http://{HOST}:{port}" for port in ports)
+    clients = ",".join([client, *listen])
     flags = {
         "name": name,
         "data-dir": data_dir,
-        "listen-client-urls": client,
-        "advertise-client-urls": client,
+        "listen-client-urls": clients,
+        "advertise-client-urls": clients,
         "listen-peer-urls": peer,
         "initial-advertise-peer-urls": peer,
         "initial-cluster": f"{name}={peer}",

@@ -39,8 +39,9 @@ class EtcdServer:
 
     ``data_dir`` is created when it does not exist, and kept; without it the data lives in a temporary directory that
     goes with the server. ``binary`` is an :class:`EtcdBinary` or a path; without it :func:`find_binary` chooses.
-    ``ports`` are those for clients and for peers; without them free ones are taken. ``extra_args`` follow etcdorm's own
-    arguments, and so prevail. ``start_timeout`` is in seconds.
+    ``ports`` are those for clients and for peers; without them free ones are taken. ``listen_urls`` are further URLs at
+    which clients are served, as ``https://127.0.0.1:2379`` with ``--cert-file`` and ``--key-file`` in ``extra_args``,
+    which follow etcdorm's own arguments, and so prevail. ``start_timeout`` is in seconds.
 
     etcd never outlives this process, also when that is killed. Making the object does nothing yet; the plain methods
     block for as long as etcd takes, so in asyncio code other than ``async with`` call them by ``asyncio.to_thread``.
@@ -53,6 +54,7 @@ class EtcdServer:
         binary: EtcdBinary | str | os.PathLike[str] | None = None,
         name: str | None = None,
         ports: tuple[int, int] | None = None,
+        listen_urls: Sequence[str] = (),
         extra_args: Sequence[str] = (),
         start_timeout: float = 10.0,
     ) -> None:
@@ -61,6 +63,7 @@ class EtcdServer:
         # Nobody else has this name, so the server that answers with it is this one.
         self._name = name or f"etcdorm-{secrets.token_hex(6)}"
         self._given_ports = ports
+        self._listen_urls = tuple(listen_urls)
         self._extra_args = tuple(extra_args)
         self._start_timeout = start_timeout
         self._abandoned = threading.Event()
@@ -254,7 +257,12 @@ class EtcdServer:
     def _command(self) -> list[str]:
         ports = _started(self._ports)
         arguments = etcd_arguments(
-            self.binary.version, name=self._name, data_dir=self.data_dir, ports=ports, extra=self._extra_args
+            self.binary.version,
+            name=self._name,
+            data_dir=self.data_dir,
+            ports=ports,
+            listen=self._listen_urls,
+            extra=self._extra_args,
         )
         return [str(self.binary.path), *arguments]
 

@@ -8,17 +8,15 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import TypeVar
 
 from etcdorm.errors import EtcdormError, LockLostError, LockTimeoutError, RefusedError, UnconfirmedError, UsageError
+from etcdorm.finish import to_end
 from etcdorm.path import Path
 from etcdorm.store import Collection, Record, StaleRecord, Store
 
 _log = logging.getLogger("etcdorm.lock")
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +57,7 @@ class Lock:
             async with asyncio.timeout(self._timeout) as limit:
                 record = await self._acquire()
         except BaseException as error:
-            await _to_end(self._withdraw())
+            await to_end(self._withdraw())
             if limit.expired() and isinstance(error, TimeoutError):
                 raise LockTimeoutError(f"the lock {self._path} could not be had within {self._timeout} s") from None
             raise
@@ -73,7 +71,7 @@ class Lock:
     ) -> None:
         assert self._keeper is not None
         assert self._held is not None
-        await _to_end(self._release(self._keeper, self._held))
+        await to_end(self._release(self._keeper, self._held))
         if self._held.lost.is_set() and error is None:
             raise LockLostError(
                 f"the lock {self._path} could not be kept until the end of its block; "
@@ -163,20 +161,6 @@ class Lock:
             return await self._store.create(self._path, {"": self._text}, owns=_everything, ttl=self._ttl)
         except StaleRecord as stale:
             return stale.current
-
-
-async def _to_end(work: Awaitable[None]) -> None:
-    """Wait for clean-up that must finish, also when this task is cancelled meanwhile; it is cancelled after that."""
-    task = asyncio.ensure_future(work)
-    cancelled = False
-    while not task.done():
-        try:
-            await asyncio.shield(task)
-        except asyncio.CancelledError:
-            cancelled = True
-    task.result()
-    if cancelled:
-        raise asyncio.CancelledError
 
 
 def _everything(name: str) -> bool:

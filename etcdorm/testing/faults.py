@@ -89,14 +89,11 @@ class FaultProxy:
         answer: Callable[[Seen], bytes | None] | None = None,
         delay: Callable[[Seen], float] | None = None,
     ) -> None:
-        parts = urlsplit(url)
-        if parts.scheme != "http" or parts.hostname is None or parts.port is None:
-            raise UsageError(f"a fault proxy stands before an URL like http://127.0.0.1:2379, not {url!r}")
+        self.redirect(url)
         self.judge = judge
         self.answer = answer
         self.delay = delay
         self.seen: list[Seen] = []
-        self._upstream = (parts.hostname, parts.port)
         self._server: asyncio.Server | None = None
         self._port = 0
         self._connections: set[asyncio.Task[None]] = set()
@@ -114,6 +111,16 @@ class FaultProxy:
     def methods(self) -> list[str]:
         """The methods of the requests that arrived, in their order."""
         return [seen.method for seen in self.seen]
+
+    def redirect(self, url: str) -> None:
+        """Stand before another etcd from the next connection on.
+
+        Raises: UsageError.
+        """
+        parts = urlsplit(url)
+        if parts.scheme != "http" or parts.hostname is None or parts.port is None:
+            raise UsageError(f"a fault proxy stands before an URL like http://127.0.0.1:2379, not {url!r}")
+        self._upstream = (parts.hostname, parts.port)
 
     # -- what breaks without a request --------------------------------------------------------------------------------
 

@@ -1,5 +1,6 @@
 """A client of etcd's v2 API, usable without any model; ``import etcdorm.v2 as etcd``."""
 
+from etcdorm.v2.auth import Auth, EtcdRole, EtcdUser
 from etcdorm.v2.client import Client
 from etcdorm.v2.cluster import Member
 from etcdorm.v2.errors import (
@@ -15,6 +16,7 @@ from etcdorm.v2.errors import (
     EtcdKeyNotFound,
     EtcdLeaderElectionInProgress,
     EtcdLockExpired,
+    EtcdMisconfigured,
     EtcdNotDir,
     EtcdNotFile,
     EtcdProtocolError,
@@ -28,10 +30,12 @@ from etcdorm.v2.errors import (
     StopWatching,
 )
 from etcdorm.v2.eternal import EternalWatch
+from etcdorm.v2.lock import Lock
 from etcdorm.v2.observers import Call, Observer
 from etcdorm.v2.result import EtcdResult
 
 __all__ = [
+    "Auth",
     "Call",
     "Client",
     "EtcdAlreadyExist",
@@ -46,18 +50,22 @@ __all__ = [
     "EtcdKeyNotFound",
     "EtcdLeaderElectionInProgress",
     "EtcdLockExpired",
+    "EtcdMisconfigured",
     "EtcdNotDir",
     "EtcdNotFile",
     "EtcdProtocolError",
     "EtcdRefused",
     "EtcdResult",
+    "EtcdRole",
     "EtcdRootReadOnly",
     "EtcdUnavailable",
     "EtcdUnconfirmed",
+    "EtcdUser",
     "EtcdValueError",
     "EtcdWatchTimedOut",
     "EtcdWatcherCleared",
     "EternalWatch",
+    "Lock",
     "Member",
     "Observer",
     "StopWatching",

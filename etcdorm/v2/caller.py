@@ -9,11 +9,12 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
-from etcdorm.errors import UsageError
+from etcdorm.v2.discovery import Discovery
 from etcdorm.v2.endpoints import Endpoints
 from etcdorm.v2.errors import (
     EtcdClusterIdChanged,
     EtcdException,
+    EtcdMisconfigured,
     EtcdProtocolError,
     EtcdRefused,
     EtcdUnavailable,
@@ -22,15 +23,26 @@ from etcdorm.v2.errors import (
 )
 from etcdorm.v2.observers import Call, Observer
 from etcdorm.v2.report import Report
-from etcdorm.v2.request import Request
+from etcdorm.v2.request import Asked, Request
 from etcdorm.v2.retry import GiveUp, after_failure
-from etcdorm.v2.transport import Answer, AnswerLost, NotSent, Streamed, Transport, WaitedInVain
+from etcdorm.v2.transport import (
+    Answer,
+    AnswerLost,
+    Busy,
+    CutInHandshake,
+    HungUp,
+    NotSent,
+    Streamed,
+    TlsFailed,
+    Transport,
+    WaitedInVain,
+)
 
 _log = logging.getLogger("etcdorm.v2")
 
 T = TypeVar("T")
 
-Understand = Callable[[Request, Answer, str], T]
+Understand = Callable[[Request, Answer, Asked], T]
 """Makes the result out of an answer, or raises; the text says what was asked of which endpoint."""
 
 
@@ -40,17 +52,21 @@ class Caller:
     def __init__(
         self,
         urls: Iterable[str],
+        transport: Transport,
         *,
         timeout: float,
-        connect_timeout: float,
         expected_cluster_id: str | None,
+        discovery: Discovery | None = None,
         observers: Sequence[Observer] = (),
     ) -> None:
         self.endpoints = Endpoints(urls)
         self.timeout = timeout
         self._expected = expected_cluster_id
+        self._transport = transport
+        self._discovery = discovery
         self._observers = tuple(observers)
-        self._transport = Transport(connect_timeout=connect_timeout)
+        self.on_answer: Callable[[], None] | None = None
+        """Told after every answer."""
 
     async def call(
         self,
@@ -92,27 +108,35 @@ class Caller:
     ) -> T:
         deadline = None if timeout is None else time.monotonic() + timeout
         tries = 0
+        without_tls: dict[str, str] = {}
         while True:
             tries += 1
+            if self._discovery is not None:
+                await self._discovery.update(self.endpoints, timeout=_left(deadline, self.timeout))
             now = time.monotonic()
             url = at or self.endpoints.best(now)
-            words = f"{request.method} {request.key} at {url}"
+            words = Asked(request, url)
             if deadline is not None and now >= deadline:
                 raise EtcdUnavailable(f"{words}: the time was up before it was sent; nothing was changed")
             if report is not None:
                 report.trying(url)
             try:
                 answer = await self._transport.send(
-                    request.method, url + request.target, request.form, timeout=self._share(request, deadline, spare)
+                    request.method,
+                    url + request.target,
+                    request.form,
+                    timeout=self._share(request, deadline, spare),
+                    content=request.content,
+                    waits=request.waits,
                 )
                 if report is not None:
                     report.answered(url, answer.status)
                 self._check_cluster(answer, url, words)
                 result = understand(request, answer, words)
-                self.endpoints.worked(url)
+                self._worked(url)
                 return result
             except EtcdRefused:
-                self.endpoints.worked(url)  # it answered
+                self._worked(url)  # it answered
                 raise
             except (NotSent, AnswerLost) as error:
                 failure = error
@@ -123,13 +147,21 @@ class Caller:
             now = time.monotonic()
             if isinstance(failure, WaitedInVain) and request.waits:
                 raise EtcdWatchTimedOut(f"{words}: {failure}", index=failure.index or 0, raft_index=failure.raft_index)
-            self.endpoints.failed(url, now)
+            if not isinstance(failure, Busy):
+                self.endpoints.failed(url, now)
+            if isinstance(failure, TlsFailed):
+                without_tls[url] = str(failure)
+                if without_tls.keys() >= set(self.endpoints.urls):
+                    raise _no_tls(words, without_tls) from failure
+            else:
+                without_tls.pop(url, None)
             if at is not None:
-                raise _gave_up(words, failure, unconfirmed=request.writes, tries=1) from failure
+                raise _gave_up(words, str(failure), unconfirmed=request.writes, tries=1) from failure
             others = len(self.endpoints.urls) - 1
             step = after_failure(failure, writes=request.writes, tries=tries, others=others, now=now, deadline=deadline)
             if isinstance(step, GiveUp):
-                raise _gave_up(words, failure, unconfirmed=step.unconfirmed, tries=tries) from failure
+                hint = self._hint(url, failure, without_tls)
+                raise _gave_up(words, f"{failure}{hint}", unconfirmed=step.unconfirmed, tries=tries) from failure
             if isinstance(failure, AnswerLost) and failure.index and request.waits_from_now:
                 request = request.waiting_from(failure.index + 1)
             if report is not None:
@@ -143,14 +175,16 @@ class Caller:
 
         Raises: EtcdUnavailable when it can't be had or breaks; what ``understand`` raises for a refusal.
         """
+        if self._discovery is not None:
+            await self._discovery.update(self.endpoints, timeout=self.timeout)
         url = self.endpoints.best(time.monotonic())
-        words = f"{request.method} {request.key} at {url}"
+        words = Asked(request, url)
         try:
             async with self._transport.stream(url + request.target) as streamed:
                 if streamed.status != 200:
                     understand(request, await streamed.answer(), words)
                 self._check_cluster(streamed, url, words)
-                self.endpoints.worked(url)
+                self._worked(url)
                 yield url, streamed
         except (NotSent, AnswerLost) as error:
             self.endpoints.failed(url, time.monotonic())
@@ -171,7 +205,22 @@ class Caller:
             return left
         return left if len(self.endpoints.urls) == 1 else left / 2
 
-    def _check_cluster(self, answer: Answer | Streamed, url: str, words: str) -> None:
+    def _worked(self, url: str) -> None:
+        self.endpoints.worked(url)
+        if self.on_answer is not None:
+            self.on_answer()
+
+    def _hint(self, url: str, failure: Exception, without_tls: dict[str, str]) -> str:
+        """What else is to be told: about the other endpoints, and about a server that just hangs up."""
+        hints = [told for each, told in without_tls.items() if each != url]
+        if not self.endpoints.has_worked(url):
+            if isinstance(failure, HungUp) and url.startswith("http:"):
+                hints.insert(0, "it has never answered, as a port does that expects TLS: is its URL https://?")
+            elif isinstance(failure, CutInHandshake):
+                hints.insert(0, "it has never answered, as a port does that has no TLS: is its URL http://?")
+        return "".join(f"; {hint}" for hint in hints)
+
+    def _check_cluster(self, answer: Answer | Streamed, url: str, words: Asked) -> None:
         found = answer.cluster_id
         if self._expected and found and found != self._expected:
             self.endpoints.failed(url, time.monotonic())
@@ -181,30 +230,7 @@ class Caller:
             )
 
 
-def endpoint_url(host: str | tuple[str, int], port: int, protocol: str) -> str:
-    """The URL that a host, as a user names it, stands for; a URL is left as it is.
-
-    Raises: UsageError.
-    """
-    if isinstance(host, tuple):
-        host, port = host
-    if "://" in host:
-        return host
-    if "@" in host:
-        raise UsageError("a host can't carry a user name or password, where it would end in logs")
-    if ":" in host and not host.startswith("["):
-        if host.count(":") == 1:
-            raise UsageError(f"the host {host!r} names a port; give a URL (http://{host}), or host and port apart")
-        host = f"[{host}]"
-    return f"{protocol}://{host}:{port}"
-
-
-def endpoint_urls(host: str | Sequence[str] | Sequence[tuple[str, int]], port: int, protocol: str) -> list[str]:
-    hosts = [host] if isinstance(host, str) else host
-    return [endpoint_url(each, port, protocol) for each in hosts]
-
-
-def not_v2(words: str, answer: Answer, request: Request) -> EtcdException:
+def not_v2(words: Asked, answer: Answer, request: Request) -> EtcdException:
     """The exception for an answer that can't be etcd's."""
     body = answer.body[:60].strip()
     # Never JSON itself: if it is a part of an answer of etcd's, there is a value in it.
@@ -222,7 +248,16 @@ def not_v2(words: str, answer: Answer, request: Request) -> EtcdException:
     return EtcdProtocolError(f"{words}: HTTP {answer.status} with an answer that is not etcd's ({start}){hint}")
 
 
-def _gave_up(words: str, failure: Exception, *, unconfirmed: bool, tries: int) -> EtcdException:
+def _left(deadline: float | None, otherwise: float) -> float:
+    return otherwise if deadline is None else max(0.0, deadline - time.monotonic())
+
+
+def _no_tls(words: Asked, failures: dict[str, str]) -> EtcdMisconfigured:
+    reasons = "; ".join(dict.fromkeys(failures.values()))
+    return EtcdMisconfigured(f"{words}: {reasons}; nothing was sent, and no other endpoint is left to try")
+
+
+def _gave_up(words: Asked, failure: str, *, unconfirmed: bool, tries: int) -> EtcdException:
     times = "" if tries == 1 else f", {tries} tries"
     if unconfirmed:
         return EtcdUnconfirmed(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import ssl
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -10,18 +11,23 @@ from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
+from etcdorm.errors import UsageError
 from etcdorm.v2 import cluster
 from etcdorm.v2 import request as requests
-from etcdorm.v2.caller import Caller, Understand, endpoint_urls
+from etcdorm.v2.caller import Caller, Understand
+from etcdorm.v2.credentials import basic_auth
 from etcdorm.v2.errors import EtcdException, EtcdKeyNotFound, EtcdRefused
 from etcdorm.v2.eternal import EternalWatch
 from etcdorm.v2.keys import as_result
+from etcdorm.v2.membership import Membership
 from etcdorm.v2.observers import Observer
-from etcdorm.v2.request import Request, Value
+from etcdorm.v2.reach import HERE, endpoints_of
+from etcdorm.v2.request import Asked, Request, Value
 from etcdorm.v2.result import EtcdResult
 from etcdorm.v2.settle import can_settle, change
 from etcdorm.v2.source import KeySource
-from etcdorm.v2.transport import Answer
+from etcdorm.v2.tls import File, make_context
+from etcdorm.v2.transport import Answer, Transport
 
 _log = logging.getLogger("etcdorm.v2")
 
@@ -31,14 +37,22 @@ T = TypeVar("T")
 class Client:
     """A client of etcd's v2 API over one cluster.
 
-    ``host`` is a host name, a URL, or a sequence of URLs or of (host, port) pairs, all of one cluster. Nothing is
-    connected before the first call, and no running loop is needed to make one. ``timeout`` is the deadline of a call
-    in seconds, over all endpoints and tries; a read with ``wait=True`` has none unless it names one.
+    ``host`` is a host name, a URL, or a sequence of URLs or of (host, port) pairs, all of one cluster; or its
+    endpoints are the SRV records of ``srv_domain``, over TLS where there are such records, asked of the DNS servers
+    ``srv_nameservers`` or of the machine's. Nothing is connected before the first call, and no running loop is needed
+    to make one. ``timeout`` is the deadline of a call in seconds, over all endpoints and tries; a read with
+    ``wait=True`` has none unless it names one.
 
+    TLS (``protocol="https"``, or a URL): ``ca_cert`` is a file with the CAs to trust instead of the system's, ``cert``
+    what this client shows of itself, a file with certificate and key or a pair of files; ``ssl_verify=CERT_NONE``
+    trusts anybody. ``username`` and ``password`` go with every request.
+
+    ``allow_reconnect`` adds the endpoints that the cluster's members advertise to those that are named, except with
+    ``use_proxies``. ``per_host_pool_size`` bounds the connections to each endpoint; waits are not counted.
     ``version_prefix`` is what comes between an endpoint and ``/keys``; a proxy may have another one than etcd.
-    ``expected_cluster_id``: an answer of any other cluster raises EtcdClusterIdChanged. Taken for python-etcd's sake,
-    without effect: ``allow_redirect`` (etcd 3.3 to 3.5 never redirects) and ``allow_reconnect`` (a call may always go
-    to any of the hosts that are named, and never to others).
+    ``expected_cluster_id``: an answer of any other cluster raises EtcdClusterIdChanged. ``lock_prefix`` is the
+    directory of the locks. Taken for python-etcd's sake, without effect: ``allow_redirect`` (etcd 3.3 to 3.5 never
+    redirects).
 
     ``observers`` are told of every call, request and retry (``etcdorm.v2.observers``, with adapters for OpenTelemetry
     and Prometheus beside it).
@@ -46,30 +60,64 @@ class Client:
     Reads never go back in time, whichever member answers: an answer that is older than one already seen is asked for
     again with ``quorum=true``. A write whose answer is lost is never resent blindly: it is settled by reading back
     where that can tell for certain (``etcdorm.v2.settle``), and raises EtcdUnconfirmed where it can't.
+    Raises: UsageError for parameters that can't be right, and for files that can't be used.
     """
 
     def __init__(
         self,
-        host: str | Sequence[str] | Sequence[tuple[str, int]] = "127.0.0.1",
+        host: str | Sequence[str] | Sequence[tuple[str, int]] = HERE,
         port: int = 4001,
         *,
-        protocol: Literal["http", "https"] = "http",
+        srv_domain: str | None = None,
+        srv_nameservers: Sequence[str] = (),
+        protocol: Literal["http", "https"] | None = None,
+        cert: File | tuple[File, File] | None = None,
+        ca_cert: File | None = None,
+        ssl_verify: ssl.VerifyMode | bool = ssl.CERT_REQUIRED,
+        username: str | None = None,
+        password: str | None = None,
         version_prefix: str = "/v2",
         allow_redirect: bool = True,
-        allow_reconnect: bool = True,
+        allow_reconnect: bool = False,
+        use_proxies: bool = False,
         expected_cluster_id: str | None = None,
+        per_host_pool_size: int | None = None,
+        lock_prefix: str = "/_locks",
         timeout: float = 10.0,
         connect_timeout: float = 2.0,
         observers: Sequence[Observer] = (),
     ) -> None:
         self._prefix = requests.api_prefix(version_prefix)
-        self._caller = Caller(
-            endpoint_urls(host, port, protocol),
-            timeout=timeout,
+        self._lock_prefix = str(requests.key_path(lock_prefix))
+        tls = make_context(cert, ca_cert, ssl_verify)
+        urls, discovery = endpoints_of(
+            host,
+            port,
+            protocol=protocol,
+            srv_domain=srv_domain,
+            srv_nameservers=srv_nameservers,
+            has_tls_parameters=tls is not None,
+        )
+        if per_host_pool_size is not None and per_host_pool_size < 1:
+            raise UsageError(f"per_host_pool_size is {per_host_pool_size}; without it connections are not bounded")
+        transport = Transport(
             connect_timeout=connect_timeout,
+            tls=tls,
+            authorization=basic_auth(username, password),
+            pool_size=per_host_pool_size,
+        )
+        self._caller = Caller(
+            urls,
+            transport,
+            timeout=timeout,
             expected_cluster_id=expected_cluster_id,
+            discovery=discovery,
             observers=observers,
         )
+        self._membership: Membership | None = None
+        if allow_reconnect and not use_proxies:
+            self._membership = Membership(self._caller, transport, self._prefix)
+            self._caller.on_answer = self._membership.answered
         self._seen = 0
 
     @property
@@ -79,7 +127,12 @@ class Client:
 
     @property
     def base_uri(self) -> str:
-        """The URL of the endpoint that is asked first; it changes when that one fails. So do the three parts of it."""
+        """The URL of the endpoint that is asked first; it changes when that one fails. So do the three parts of it.
+
+        Raises: UsageError before the first call of a client that finds its endpoints by ``srv_domain``.
+        """
+        if not self.endpoints:
+            raise UsageError("the endpoints come from srv_domain, and no call has asked for them yet")
         return self.endpoints[0]
 
     @property
@@ -93,6 +146,16 @@ class Client:
     @property
     def port(self) -> int:
         return urlsplit(self.base_uri).port or (443 if self.protocol == "https" else 80)
+
+    @property
+    def version_prefix(self) -> str:
+        """What comes between an endpoint's URL and the pages of the API."""
+        return self._prefix
+
+    @property
+    def lock_prefix(self) -> str:
+        """The directory of the locks."""
+        return self._lock_prefix
 
     @property
     def key_endpoint(self) -> str:
@@ -290,33 +353,33 @@ class Client:
 
     async def machines(self, *, timeout: float | None = None) -> list[str]:
         """The client URLs of all members, dead ones too."""
-        return await self._ask("/machines", cluster.as_machines, timeout)
+        return await self._page("/machines", cluster.as_machines, timeout)
 
     async def members(self, *, timeout: float | None = None) -> dict[str, cluster.Member]:
         """The members by their ids."""
-        return await self._ask("/members", cluster.as_members, timeout)
+        return await self._page("/members", cluster.as_members, timeout)
 
     async def leader(self, *, timeout: float | None = None) -> cluster.Member:
         """The member that leads.
 
         Raises: EtcdLeaderElectionInProgress while there is none.
         """
-        return await self._ask("/members/leader", cluster.as_leader, timeout)
+        return await self._page("/members/leader", cluster.as_leader, timeout)
 
     async def stats(self, *, timeout: float | None = None) -> dict[str, Any]:
         """What the member that answers tells of itself. One that is cut off may go on calling itself the leader."""
-        return await self._ask("/stats/self", cluster.as_stats, timeout)
+        return await self._page("/stats/self", cluster.as_stats, timeout)
 
     async def leader_stats(self, *, timeout: float | None = None) -> dict[str, Any]:
         """What the leader knows of its followers.
 
         Raises: EtcdRefused when the member that is asked does not lead.
         """
-        return await self._ask("/stats/leader", cluster.as_stats, timeout)
+        return await self._page("/stats/leader", cluster.as_stats, timeout)
 
     async def store_stats(self, *, timeout: float | None = None) -> dict[str, Any]:
         """How often the store of the member that answers was read, written, ..."""
-        return await self._ask("/stats/store", cluster.as_stats, timeout)
+        return await self._page("/stats/store", cluster.as_stats, timeout)
 
     async def version(self, *, timeout: float | None = None) -> str:
         """The version of the member that answers."""
@@ -328,6 +391,8 @@ class Client:
 
     async def close(self) -> None:
         """Close all connections; calls under way end with an error. May be called twice."""
+        if self._membership is not None:
+            await self._membership.close()
         await self._caller.close()
 
     async def __aenter__(self) -> Self:
@@ -350,15 +415,17 @@ class Client:
             self, partial(self._call, request, spare=timeout / 5), request, unique=unique, timeout=timeout
         )
 
-    async def _ask(self, page: str, understand: Understand[T], timeout: float | None) -> T:
-        request = cluster.about(self._prefix, page)
+    async def _execute(self, request: Request, understand: Understand[T], timeout: float | None) -> T:
+        """A call with the client's timeout unless it has its own; for the package's other modules too."""
         return await self._caller.call(request, understand, self._caller.timeout if timeout is None else timeout)
 
-    async def _versions(self, timeout: float | None) -> cluster.Versions:
-        timeout = self._caller.timeout if timeout is None else timeout
-        return await self._caller.call(cluster.about("", "/version"), cluster.as_versions, timeout)
+    async def _page(self, page: str, understand: Understand[T], timeout: float | None) -> T:
+        return await self._execute(cluster.about(self._prefix, page), understand, timeout)
 
-    def _understand(self, request: Request, answer: Answer, words: str) -> EtcdResult:
+    async def _versions(self, timeout: float | None) -> cluster.Versions:
+        return await self._execute(cluster.about("", "/version"), cluster.as_versions, timeout)
+
+    def _understand(self, request: Request, answer: Answer, words: Asked) -> EtcdResult:
         result = as_result(request, answer, words)
         self._seen = max(self._seen, answer.index)  # of an error too, which is an answer of the store as well
         if isinstance(result, EtcdException):

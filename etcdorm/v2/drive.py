@@ -11,6 +11,7 @@ from etcdorm.path import Path
 from etcdorm.v2.client import Client
 from etcdorm.v2.errors import (
     EtcdKeyNotFound,
+    EtcdMisconfigured,
     EtcdNotDir,
     EtcdProtocolError,
     EtcdRefused,
@@ -92,10 +93,11 @@ async def _perform(client: Client, request: Request, deadline: float) -> Outcome
             raise EtcdUnavailable(f"{where}the call's time was up before all of it was done")
         try:
             return await _try(client, request, left)
-        except EtcdUnavailable:
+        except EtcdUnavailable as error:
             # Never sent, after a share of the time; the rest is for trying on.
-            if deadline - time.monotonic() < _SHORT:
+            if isinstance(error, EtcdMisconfigured) or deadline - time.monotonic() < 2 * _SHORT:
                 raise
+            await asyncio.sleep(_SHORT)  # it may have come at once, where DNS said no
 
 
 async def _try(client: Client, request: Request, left: float) -> Outcome:

@@ -5,6 +5,7 @@
     EtcdException(EtcdormError)             .code  .message  .cause  .index  .payload
     ├── EtcdConnectionFailed
     │   ├── EtcdUnavailable                 UnavailableError: never sent, or only a read
+    │   │   └── EtcdMisconfigured           TLS or DNS is set up so that no endpoint can be used; waiting won't help
     │   ├── EtcdUnconfirmed                 UnconfirmedError: a write without an answer (also etcd 300)
     │   └── EtcdWatchTimedOut               a bounded wait ended without an event
     ├── EtcdRefused                         RefusedError: the server said no
@@ -76,6 +77,11 @@ class EtcdConnectionFailed(EtcdException):
 
 class EtcdUnavailable(EtcdConnectionFailed, UnavailableError):
     """No answer, and nothing was changed: no endpoint was reached, or the call only reads."""
+
+
+class EtcdMisconfigured(EtcdUnavailable):
+    """Nothing was sent, and nothing will be until something is mended: TLS fails with every endpoint (a certificate is
+    not trusted, or refused, or there is no TLS), or the domain of ``srv_domain`` names no endpoint."""
 
 
 class EtcdUnconfirmed(EtcdConnectionFailed, UnconfirmedError):
@@ -199,7 +205,7 @@ _NO_MAJORITY = "the member finds no majority for it"
 _MAY_STILL_HAPPEN = f"{_NO_MAJORITY}; it may have happened, or may still happen: read with quorum before trying again"
 
 
-def from_answer(request: str, *, code: int, message: str, cause: str, index: int, writes: bool) -> EtcdException:
+def from_answer(request: object, *, code: int, message: str, cause: str, index: int, writes: bool) -> EtcdException:
     """The exception for an error that etcd answered; ``request`` says what was asked of which endpoint."""
     kind = _BY_CODE.get(code, EtcdValueError if 200 <= code < 300 else EtcdRefused)
     hint = _HINTS.get(code)

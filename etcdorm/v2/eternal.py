@@ -12,10 +12,18 @@ from typing import Self
 
 from etcdorm.errors import UsageError
 from etcdorm.v2.ending import end
-from etcdorm.v2.errors import EtcdConnectionFailed, EtcdWatcherCleared, EtcdWatchTimedOut, StopWatching
+from etcdorm.v2.errors import (
+    EtcdConnectionFailed,
+    EtcdMisconfigured,
+    EtcdWatcherCleared,
+    EtcdWatchTimedOut,
+    StopWatching,
+)
 from etcdorm.v2.pace import Pace
+from etcdorm.v2.polls import Polls, made_anew
 from etcdorm.v2.result import EtcdResult
-from etcdorm.v2.stream import Source, Streaming, made_anew
+from etcdorm.v2.source import Source
+from etcdorm.v2.stream import Streaming
 
 _log = logging.getLogger("etcdorm.v2")
 
@@ -43,9 +51,8 @@ class EternalWatch:
     def __init__(self, source: Source, index: int | None = None, *, poll: float = _POLL) -> None:
         self.index = index or None  # 0 means from now, as in python-etcd
         self._source = source
+        self._polls = Polls(source)
         self._pace = Pace(poll)
-        self._at: str | None = None
-        self._turn = 0
         self._closed = False
         self._streaming: Streaming | None = None
         self._task: asyncio.Task[None] | None = None
@@ -78,9 +85,10 @@ class EternalWatch:
         while not self._closed:
             try:
                 event = await self._next()
+            except EtcdMisconfigured:
+                raise  # what must be mended by hand is not to be waited for
             except EtcdConnectionFailed as error:
                 _log.warning("watch of %s: %s; trying on", self._source.name, error)
-                self._at = None
                 await asyncio.sleep(_PAUSE)
                 continue
             if event is not None:
@@ -116,16 +124,14 @@ class EternalWatch:
             self.index = await self._source.now() + 1
         began = time.monotonic()
         try:
-            event = await self._source.poll(self.index, timeout=self._pace.seconds, at=self._at)
+            event = await self._polls.poll(self.index, timeout=self._pace.seconds)
         except EtcdWatchTimedOut as error:
             self._pace.registered(error.index, began)
             if error.index + 1 < self.index and (now := await self._source.now()) + 1 < self.index:
                 raise made_anew(self._source.name, self.index, now) from None
             # Nothing came up to the index at which the poll began, so the next one need not begin in a history that
-            # other keys are filling up. And it asks another member, for one that is cut off does not know that it is.
+            # other keys are filling up.
             self.index = max(self.index, error.index + 1)
-            self._turn += 1
-            self._at = self._source.endpoints[self._turn % len(self._source.endpoints)]
             return None
         except EtcdWatcherCleared:
             return None

@@ -8,12 +8,12 @@ from pydantic_core import from_json
 
 from etcdorm.v2.caller import not_v2
 from etcdorm.v2.errors import EtcdException, from_answer
-from etcdorm.v2.request import Request
+from etcdorm.v2.request import Asked, Request
 from etcdorm.v2.result import Body, EtcdResult, from_body
 from etcdorm.v2.transport import Answer
 
 
-def as_result(request: Request, answer: Answer, words: str) -> EtcdResult | EtcdException:
+def as_result(request: Request, answer: Answer, words: Asked) -> EtcdResult | EtcdException:
     """The result that an answer holds, or the exception it stands for; ``words`` says what was asked of whom.
 
     Raises: EtcdProtocolError, EtcdUnconfirmed or EtcdUnavailable for what is not etcd's answer at all.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Literal
 from urllib.parse import quote_plus
 
@@ -26,9 +27,9 @@ _LARGEST_FORM = 10 * 1024 * 1024 - 64 * 1024
 LONGEST_KEY = 2800  # bytes as it stands in the URL, where a prefix and a condition have to go as well
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that would make it three times as expensive, and there is one for each call
 class Request:
-    """What goes to any endpoint: ``target`` is what follows the endpoint's URL, ``form`` the body.
+    """What goes to any endpoint: ``target`` is what follows the endpoint's URL, ``form`` the body (JSON if ``json``).
 
     ``value`` and ``prevIndex`` stand in the query or the form as well; a lost answer is settled by them.
     """
@@ -41,6 +42,7 @@ class Request:
     waits: bool = False
     value: str | None = field(default=None, repr=False)
     prevIndex: int | None = None
+    content: Literal["form", "json"] = "form"
 
     @property
     def target(self) -> str:
@@ -60,6 +62,17 @@ class Request:
         return replace(self, query=f"{self.query}&waitIndex={index}")
 
 
+@dataclass(slots=True)
+class Asked:
+    """What was asked of which endpoint, in words for an error or a log; put together only when somebody reads it."""
+
+    request: Request
+    endpoint: str
+
+    def __str__(self) -> str:
+        return f"{self.request.method} {self.request.key} at {self.endpoint}"
+
+
 def api_prefix(prefix: str) -> str:
     """What comes between an endpoint and ``/keys``, without a slash at its end.
 
@@ -70,6 +83,7 @@ def api_prefix(prefix: str) -> str:
     return prefix.rstrip("/")
 
 
+@lru_cache(maxsize=1024)
 def key_path(key: str) -> Path:
     """A key as users write it; the slash at its beginning may be missing, as in python-aio-etcd."""
     path = Path.parse(key if key.startswith("/") else f"/{key}")

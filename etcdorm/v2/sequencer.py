@@ -38,9 +38,10 @@ class Sequencer:
 
     # -- the stream -------------------------------------------------------------------------------------------------
 
-    def opened(self, index: int) -> None:
+    def opened(self, index: int, raft_index: int) -> None:
         """A stream was opened when its member stood at ``index``; it brings every later event while it lives."""
         self.closed()
+        self._raft, self._since, self._sure = raft_index, [], self.next
         self._opened = self._last = index
         if index < self.next:
             self.joined = True
@@ -98,8 +99,9 @@ class Sequencer:
     def probed(self, raft_index: int) -> tuple[int, list[int]] | None:
         """A poll was registered with the stream's own member, which stood at this raft index.
 
-        None when the stream can't have skipped anything since the last such probe. Otherwise the member may have been
-        sent a snapshot: the answer is the index from which on nothing is sure, and those that were handed out since.
+        None when the stream can't have skipped anything since the last such probe or its opening. Otherwise the member
+        may have been sent a snapshot: the answer is the index from which on nothing is sure, and those that were handed
+        out since.
         """
         before, since, sure = self._raft, self._since, self._sure
         self._raft, self._since, self._sure = raft_index, [], self.next

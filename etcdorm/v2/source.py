@@ -3,15 +3,47 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from typing import Protocol
 
 from etcdorm.v2 import request as requests
 from etcdorm.v2.caller import Caller, Understand
 from etcdorm.v2.errors import EtcdKeyError
 from etcdorm.v2.request import key_path
 from etcdorm.v2.result import EtcdResult
-from etcdorm.v2.stream import concern
 from etcdorm.v2.transport import Streamed
+
+
+class Source(Protocol):
+    """Where a watch has its events from: one key or directory of one cluster."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def endpoints(self) -> tuple[str, ...]: ...
+
+    @property
+    def best(self) -> str:
+        """The endpoint to ask first."""
+        ...
+
+    def stream(self) -> AbstractAsyncContextManager[tuple[str, Streamed]]: ...
+
+    def suspect(self, endpoint: str) -> None:
+        """Ask the others first, for a while."""
+        ...
+
+    async def poll(self, index: int, *, timeout: float, at: str) -> EtcdResult: ...
+
+    async def now(self) -> int:
+        """Where the store stands, asked with quorum."""
+        ...
+
+    def concerns(self, event: EtcdResult) -> bool:
+        """Whether a live watch would bring this event; one from the history may be another's, or hidden."""
+        ...
 
 
 class KeySource:
@@ -35,6 +67,10 @@ class KeySource:
     def endpoints(self) -> tuple[str, ...]:
         return self._caller.endpoints.urls
 
+    @property
+    def best(self) -> str:
+        return self._caller.endpoints.best(time.monotonic())
+
     def suspect(self, endpoint: str) -> None:
         self._caller.endpoints.failed(endpoint, time.monotonic())
 
@@ -43,7 +79,7 @@ class KeySource:
             requests.stream(self._key_endpoint, self.name, recursive=self._recursive), self._understand
         )
 
-    async def poll(self, index: int, *, timeout: float, at: str | None = None) -> EtcdResult:
+    async def poll(self, index: int, *, timeout: float, at: str) -> EtcdResult:
         request = requests.read(self._key_endpoint, self.name, recursive=self._recursive, wait=True, waitIndex=index)
         return await self._caller.call(request, self._understand, timeout, at=at)
 
@@ -54,3 +90,20 @@ class KeySource:
             return (await self._caller.call(request, self._understand, self._caller.timeout)).etcd_index
         except EtcdKeyError as error:
             return error.index
+
+
+def concern(path: str, *, recursive: bool) -> Callable[[EtcdResult], bool]:
+    """Whether an event is one of a watch of this path: of the path itself, of what is above, or of what lies below.
+
+    From its history etcd also sends what happened to a key whose name only begins like this one's, and what is hidden
+    below a directory; a live watch sends neither.
+    """
+    below = "/" if path == "/" else f"{path}/"
+
+    def concerns(event: EtcdResult) -> bool:
+        key = event.key
+        if key.startswith(below):
+            return recursive and "/_" not in key[len(below) - 1 :]
+        return key == path or path.startswith(f"{key}/")
+
+    return concerns

@@ -8,9 +8,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, suppress
-from typing import Protocol, cast
+from contextlib import suppress
+from typing import cast
 
 from pydantic_core import from_json
 
@@ -19,12 +18,15 @@ from etcdorm.v2.errors import (
     EtcdConnectionFailed,
     EtcdEventIndexCleared,
     EtcdException,
+    EtcdMisconfigured,
     EtcdWatcherCleared,
     EtcdWatchTimedOut,
 )
 from etcdorm.v2.pace import Pace
+from etcdorm.v2.polls import Polls, made_anew, skipped
 from etcdorm.v2.result import Body, EtcdResult, from_body
 from etcdorm.v2.sequencer import Sequencer
+from etcdorm.v2.source import Source
 from etcdorm.v2.transport import AnswerLost, Streamed
 
 _log = logging.getLogger("etcdorm.v2")
@@ -45,32 +47,6 @@ _BUFFER = 65_536
 """Events that may wait for a slow consumer; beyond them the stream is given up until they are taken."""
 
 
-class Source(Protocol):
-    """Where a watch has its events from: one key or directory of one cluster."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def endpoints(self) -> tuple[str, ...]: ...
-
-    def stream(self) -> AbstractAsyncContextManager[tuple[str, Streamed]]: ...
-
-    def suspect(self, endpoint: str) -> None:
-        """Ask the others first, for a while."""
-        ...
-
-    async def poll(self, index: int, *, timeout: float, at: str | None = None) -> EtcdResult: ...
-
-    async def now(self) -> int:
-        """Where the store stands, asked with quorum."""
-        ...
-
-    def concerns(self, event: EtcdResult) -> bool:
-        """Whether a live watch would bring this event; one from the history may be another's, or hidden."""
-        ...
-
-
 class Streaming:
     """The events of a source from an index on, in order and without a gap, for as long as ``run`` runs.
 
@@ -78,9 +54,10 @@ class Streaming:
     raised when all events before it are taken.
     """
 
-    def __init__(self, source: Source, index: int, *, buffer: int = _BUFFER) -> None:
+    def __init__(self, source: Source, index: int) -> None:
         self._source = source
-        self._buffer = buffer
+        self._polls = Polls(source)
+        self._buffer = _BUFFER
         self._sequencer = Sequencer(index)
         self._ready = self._sequencer.ready
         self._pace = Pace(_LONGEST_POLL)
@@ -133,7 +110,7 @@ class Streaming:
         index, at, began = sequencer.next, self._member_to_check(), time.monotonic()
         own = at if at == self._member else None
         try:
-            event = await self._source.poll(index, timeout=self._pace.seconds, at=at)
+            event = await self._polls.poll(index, timeout=self._pace.seconds, at=at)
         except EtcdWatchTimedOut as error:
             self._pace.registered(error.index, began)
             if own is not None and own == self._member:
@@ -150,6 +127,8 @@ class Streaming:
             return
         except EtcdWatcherCleared:
             return
+        except EtcdMisconfigured:
+            raise  # what must be mended by hand is not to be waited for
         except EtcdConnectionFailed as error:
             if own is not None and own == self._member:
                 _log.info("watch of %s: the member of its stream does not answer: %s", self._source.name, error)
@@ -216,13 +195,7 @@ class Streaming:
                 return
             found = event.modifiedIndex
             if found < end and found not in known and self._source.concerns(event):
-                self.fail(
-                    EtcdEventIndexCleared(
-                        f"watch of {self._source.name}: its member was sent a snapshot, and skipped the event at index "
-                        f"{found}; read the keys anew, and watch from the index of that answer + 1",
-                        index=await self._source.now(),
-                    )
-                )
+                self.fail(skipped(self._source.name, found, await self._source.now()))
                 return
             index = found + 1
 
@@ -244,7 +217,7 @@ class Streaming:
             try:
                 async with self._source.stream() as (member, streamed):
                     self._member = member
-                    self._sequencer.opened(streamed.index)
+                    self._sequencer.opened(streamed.index, streamed.raft_index)
                     if await self._drain(streamed):
                         pause = _FIRST_PAUSE
             except EtcdConnectionFailed as error:
@@ -287,31 +260,6 @@ class Streaming:
         if self.failure is None:
             self.failure = error
         self._arrived.set()
-
-
-def made_anew(name: str, index: int, now: int) -> EtcdEventIndexCleared:
-    return EtcdEventIndexCleared(
-        f"watch of {name}: the store stands at index {now}, before {index}, so it was made anew; "
-        "read the keys anew, and watch from the index of that answer + 1",
-        index=now,
-    )
-
-
-def concern(path: str, *, recursive: bool) -> Callable[[EtcdResult], bool]:
-    """Whether an event is one of a watch of this path: of the path itself, of what is above, or of what lies below.
-
-    From its history etcd also sends what happened to a key whose name only begins like this one's, and what is hidden
-    below a directory; a live watch sends neither.
-    """
-    below = "/" if path == "/" else f"{path}/"
-
-    def concerns(event: EtcdResult) -> bool:
-        key = event.key
-        if key.startswith(below):
-            return recursive and "/_" not in key[len(below) - 1 :]
-        return key == path or path.startswith(f"{key}/")
-
-    return concerns
 
 
 def _event(line: bytes, index: int, raft_index: int) -> EtcdResult:

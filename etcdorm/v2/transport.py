@@ -7,18 +7,28 @@ out to be dead, and the middleware below takes the error from it before it can (
 from __future__ import annotations
 
 import asyncio
+import errno
+import ssl
+import time
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
+from typing import Literal
+from urllib.parse import urlsplit
 
 import aiohttp
 from yarl import URL
 
 from etcdorm.errors import UsageError
+from etcdorm.v2.credentials import Secret
+from etcdorm.v2.tls import explain, is_refusal, is_refused_certificate
 
 _LARGE = 1 << 19  # bytes
-_FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+
+Content = Literal["form", "json"]
+_TYPES: dict[Content, str] = {"form": "application/x-www-form-urlencoded", "json": "application/json"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +77,18 @@ class NotSent(Exception):
     """No connection came about; the endpoint has not seen the request."""
 
 
+class TlsFailed(NotSent):
+    """The two sides don't agree on TLS, nor will they the next time: a certificate is refused, or there is no TLS."""
+
+
+class CutInHandshake(NotSent):
+    """The other side closed the connection when TLS began, as one does that expects plain HTTP."""
+
+
+class Busy(NotSent):
+    """All connections that may be used were busy until the time was up; nothing is wrong with the endpoint."""
+
+
 class AnswerLost(Exception):
     """The request may have been seen. ``index`` is the X-Etcd-Index of its headers, if those had arrived."""
 
@@ -76,26 +98,86 @@ class AnswerLost(Exception):
         self.raft_index = raft_index
 
 
+class HungUp(AnswerLost):
+    """The other side closed the connection without a word, as one does that expects TLS."""
+
+
 class WaitedInVain(AnswerLost):
     """A bounded wait: the headers came, and no event until the time was up."""
 
 
 class Transport:
-    """A pool of connections, opened at the first request; it belongs to the loop that made that request."""
+    """A pool of connections, opened at the first request; it belongs to the loop that made that request.
 
-    def __init__(self, *, connect_timeout: float) -> None:
+    ``authorization`` goes with every request. ``pool_size`` bounds the requests that are under way at one endpoint,
+    and so the connections they need; waits are not counted, since they hold theirs for long.
+    """
+
+    def __init__(
+        self,
+        *,
+        connect_timeout: float,
+        tls: ssl.SSLContext | None = None,
+        authorization: Secret | None = None,
+        pool_size: int | None = None,
+    ) -> None:
         self._connect_timeout = connect_timeout
+        self._tls = tls
+        proof: dict[str, str] = {} if authorization is None else {"Authorization": authorization}
+        self._bare = proof or None
+        self._headers: dict[Content, dict[str, str]] = {
+            kind: {**proof, "Content-Type": words} for kind, words in _TYPES.items()
+        }
+        self._pool_size = pool_size
+        self._slots: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(pool_size or 1))
         self._session: aiohttp.ClientSession | None = None
         self._limits: set[asyncio.Timeout] = set()
         self._closed = False
 
-    async def send(self, method: str, url: str, form: bytes | None, *, timeout: float | None) -> Answer:
+    async def send(
+        self,
+        method: str,
+        url: str,
+        body: bytes | None,
+        *,
+        timeout: float | None,
+        content: Content = "form",
+        waits: bool = False,
+    ) -> Answer:
         """Send one request and read its answer.
 
         Units: ``timeout`` in seconds for all of it; None waits for ever (for watches).
         Cancel: the request may have been seen; its connection is dropped.
-        Raises: NotSent, AnswerLost, WaitedInVain; UsageError when the transport is closed.
+        Raises: NotSent, TlsFailed, Busy, AnswerLost, HungUp, WaitedInVain; UsageError when the transport is closed.
         """
+        if self._pool_size is None or waits:
+            return await self._send(method, url, body, timeout=timeout, content=content)
+        begin = time.monotonic()
+        async with self._slot(url, timeout):
+            if timeout is not None:
+                timeout -= time.monotonic() - begin
+            return await self._send(method, url, body, timeout=timeout, content=content)
+
+    @asynccontextmanager
+    async def _slot(self, url: str, timeout: float | None) -> AsyncIterator[None]:
+        """A turn among the requests of this endpoint."""
+        parts = urlsplit(url)
+        slots = self._slots[f"{parts.scheme}://{parts.netloc}"]
+        try:
+            async with asyncio.timeout(timeout):
+                await slots.acquire()
+        except TimeoutError:
+            raise Busy(
+                f"each of its {self._pool_size} connections was busy for {timeout:.1f} s; see per_host_pool_size"
+            ) from None
+        try:
+            yield
+        finally:
+            slots.release()
+
+    async def _send(
+        self, method: str, url: str, body: bytes | None, *, timeout: float | None, content: Content
+    ) -> Answer:
         session = self._open()
         # Shorter than the whole: a connection that does not come about in time is then known for one, not for a
         # request whose answer was lost.
@@ -111,26 +193,29 @@ class Transport:
                         method,
                         URL(url, encoded=True),
                         # aiohttp warns of large bytes, which it would send in one piece.
-                        data=BytesIO(form) if form is not None and len(form) > _LARGE else form,
-                        headers=_FORM if form is not None else None,
+                        data=BytesIO(body) if body is not None and len(body) > _LARGE else body,
+                        headers=self._bare if body is None else self._headers[content],
                         timeout=limits,
                         allow_redirects=False,
                     ) as response:
                         headers = response.headers
                         index = int(headers.get("X-Etcd-Index", 0))
                         raft_index = int(headers.get("X-Raft-Index", 0))
-                        body = await response.read()
                         return Answer(
                             response.status,
                             index,
                             raft_index,
                             headers.get("X-Etcd-Cluster-Id", ""),
-                            body,
+                            await response.read(),
                         )
                 finally:
                     self._limits.discard(limit)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise NotSent(_words(error)) from _shown(error)
+            raise _not_sent(error, url) from _shown(error)
+        except _TlsAlert as error:
+            raise TlsFailed(f"no TLS with {URL(url).authority}: {error}") from error
+        except _HungUp as error:
+            raise HungUp(str(error), index) from error
         except TimeoutError as error:
             if self._closed:
                 raise AnswerLost("the client was closed meanwhile", index) from error
@@ -144,7 +229,7 @@ class Transport:
     async def stream(self, url: str) -> AsyncIterator[Streamed]:
         """Send a GET and hand out its answer while it comes; the connection is closed at the end of the block.
 
-        Raises: NotSent, AnswerLost (also in the block, when the client is closed); UsageError.
+        Raises: NotSent, TlsFailed, AnswerLost (also in the block, when the client is closed); UsageError.
         """
         session = self._open()
         limits = aiohttp.ClientTimeout(total=None, connect=self._connect_timeout)
@@ -153,7 +238,9 @@ class Transport:
                 self._limits.add(limit)
                 try:
                     async with asyncio.timeout(self._connect_timeout * 2):  # the headers come at once
-                        response = await session.get(URL(url, encoded=True), timeout=limits, allow_redirects=False)
+                        response = await session.get(
+                            URL(url, encoded=True), headers=self._bare, timeout=limits, allow_redirects=False
+                        )
                     try:
                         yield Streamed(response)
                     finally:
@@ -161,7 +248,9 @@ class Transport:
                 finally:
                     self._limits.discard(limit)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise NotSent(_words(error)) from _shown(error)
+            raise _not_sent(error, url) from _shown(error)
+        except _TlsAlert as error:
+            raise TlsFailed(f"no TLS with {URL(url).authority}: {error}") from error
         except TimeoutError as error:
             raise AnswerLost("the client was closed meanwhile" if self._closed else "no answer in time") from error
         except (aiohttp.ClientError, _Broken) as error:
@@ -173,7 +262,7 @@ class Transport:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 # No limit: a watch holds its connection for long, and must not keep a write waiting for a free one.
-                connector=aiohttp.TCPConnector(limit=0),
+                connector=aiohttp.TCPConnector(limit=0, ssl=True if self._tls is None else self._tls),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 middlewares=(_never_again,),
             )
@@ -193,13 +282,46 @@ class _Broken(Exception):
     """A connection that broke under a request, out of reach of aiohttp's own retry."""
 
 
+class _HungUp(_Broken):
+    """One that was closed by the other side."""
+
+
+class _TlsAlert(Exception):
+    """One that was never accepted: the server refused the client's certificate."""
+
+
 async def _never_again(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
     try:
         return await handler(request)
     except aiohttp.ClientConnectorError:
         raise  # aiohttp does not retry this one
-    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+    except aiohttp.ServerDisconnectedError as error:
+        raise _HungUp(_words(error)) from error
+    except aiohttp.ClientOSError as error:
+        refused = _tls_error(error)
+        if refused is not None and is_refused_certificate(refused):
+            raise _TlsAlert(explain(refused)) from error
         raise _Broken(_words(error)) from error
+
+
+def _tls_error(error: BaseException) -> ssl.SSLError | None:
+    """The TLS error that aiohttp's error stands for, if one."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ssl.SSLError):
+        cause = cause.__cause__
+    return cause
+
+
+def _not_sent(error: aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError, url: str) -> NotSent:
+    if isinstance(error, aiohttp.ClientConnectorError):
+        # Not the error itself: aiohttp's for a certificate is an SSLError too, without what OpenSSL said.
+        cause = error.os_error
+        if isinstance(cause, ssl.SSLError) and is_refusal(cause):
+            return TlsFailed(f"no TLS with {error.host}:{error.port}: {explain(cause)}")
+        cut = isinstance(cause, ssl.SSLError | ConnectionError) and cause.errno != errno.ECONNREFUSED
+        if cut and url.startswith("https:"):
+            return CutInHandshake(_words(error))
+    return NotSent(_words(error))
 
 
 def _words(error: BaseException) -> str:

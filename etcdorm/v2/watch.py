@@ -10,7 +10,13 @@ from typing import Self
 
 from etcdorm.store.types import Collection, Event
 from etcdorm.v2.client import Client
-from etcdorm.v2.errors import EtcdConnectionFailed, EtcdEventIndexCleared, EtcdKeyNotFound, EtcdNotDir
+from etcdorm.v2.errors import (
+    EtcdConnectionFailed,
+    EtcdEventIndexCleared,
+    EtcdKeyNotFound,
+    EtcdMisconfigured,
+    EtcdNotDir,
+)
 from etcdorm.v2.eternal import EternalWatch
 from etcdorm.v2.replica import Gap, Replica
 from etcdorm.v2.result import Node
@@ -77,6 +83,8 @@ class Watch:
     async def _begin_anew(self) -> None:
         try:
             await self._begin()
+        except EtcdMisconfigured:
+            raise  # what must be mended by hand is not to be waited for
         except EtcdConnectionFailed as error:
             _log.warning("watch of %s: %s; trying on", self._collection.prefix, error)
             await asyncio.sleep(_PAUSE)

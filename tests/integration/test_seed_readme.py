@@ -1,7 +1,7 @@
 """python-aio-etcd's README, section by section, with its very lines, on ``import etcdorm.v2 as etcd``.
 
 Where a line could not do what it is meant to (it has Python 2's print, an undefined name or no ``await``), the line
-that does stands there, and the original beside it. "Locking module" and ``srv_domain`` are still to come.
+that does stands there, and the original beside it. ``srv_domain`` is in test_discovery.py, with a DNS server.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import pytest
 
 import etcdorm.v2 as etcd
 from etcdorm.testing import EtcdBinary, EtcdServer
-from etcdorm.v2 import Client
+from etcdorm.v2 import Client, Lock
 from tests.support.raw import DEADLINE
 
 Lines = Callable[[str], Awaitable[dict[str, Any]]]
@@ -277,6 +277,50 @@ async def test_refreshing_key_ttl(lines: Lines, client: Client) -> None:
     )
     result = await client.read("/nodes/n1")
     assert (result.value, result.ttl) in [("value", 600), ("value", 599)]
+
+
+# -- Locking module ----------------------------------------------------------------------------------------------------
+
+
+async def test_locking_module(etcd: EtcdServer) -> None:
+    names: dict[str, Any] = {}
+    exec("from etcdorm.v2.lock import Lock", names)  # from aio_etcd.lock import Lock
+    assert names["Lock"] is Lock
+    async with Client(etcd.url, lock_prefix="/my_etcd_root/_locks") as client:
+        await on(client)(
+            """
+            lock = etcd.Lock(client, 'my_lock_name')
+
+            # Use the lock object:
+            await lock.acquire(blocking=True, # will block until the lock is acquired
+                  lock_ttl=None) # lock will live until we release it
+            assert lock.is_acquired  # True
+            assert (await client.read(lock.lock_key)).ttl is None
+            await lock.acquire(lock_ttl=60) # renew a lock
+            assert (await client.read(lock.lock_key)).ttl in (59, 60)
+            await lock.release() # release an existing lock
+            assert not lock.is_acquired  # False
+            """
+        )
+        assert [node.key for node in (await client.read("/my_etcd_root/_locks")).children] == [
+            "/my_etcd_root/_locks/my_lock_name"
+        ]
+
+
+async def test_the_lock_object_may_also_be_used_as_a_context_manager(lines: Lines) -> None:
+    await lines(
+        """
+        from etcdorm.v2.lock import Lock
+        def do_stuff():
+            assert my_lock.is_acquired
+
+        async with Lock(client, 'customer1') as my_lock:
+            do_stuff()
+            assert my_lock.is_acquired  # True
+            await my_lock.acquire(lock_ttl=60)
+        assert not my_lock.is_acquired  # False
+        """
+    )
 
 
 # -- Get machines and leader of the cluster ----------------------------------------------------------------------------

@@ -21,14 +21,14 @@ def taken(sequencer: Sequencer) -> list[int]:
 
 def test_a_stream_that_begins_where_the_watch_does_needs_no_poll() -> None:
     sequencer = Sequencer(11)
-    sequencer.opened(10)
+    sequencer.opened(10, 1000)
     sequencer.streamed(event(12))
     assert taken(sequencer) == [12]
 
 
 def test_a_stream_s_events_wait_until_the_gap_before_them_is_closed() -> None:
     sequencer = Sequencer(5)
-    sequencer.opened(10)
+    sequencer.opened(10, 1000)
     sequencer.streamed(event(12))
     sequencer.streamed(event(14))
     assert taken(sequencer) == []
@@ -40,7 +40,7 @@ def test_a_stream_s_events_wait_until_the_gap_before_them_is_closed() -> None:
 
 def test_a_poll_that_passed_the_stream_s_beginning_closes_the_gap() -> None:
     sequencer = Sequencer(5)
-    sequencer.opened(10)
+    sequencer.opened(10, 1000)
     sequencer.passed(10)
     sequencer.streamed(event(12))
     assert taken(sequencer) == [12]
@@ -48,7 +48,7 @@ def test_a_poll_that_passed_the_stream_s_beginning_closes_the_gap() -> None:
 
 def test_a_poll_that_passed_an_earlier_index_does_not_close_it() -> None:
     sequencer = Sequencer(5)
-    sequencer.opened(10)
+    sequencer.opened(10, 1000)
     sequencer.streamed(event(12))
     sequencer.passed(9)
     assert (taken(sequencer), sequencer.next) == ([], 10)
@@ -56,7 +56,7 @@ def test_a_poll_that_passed_an_earlier_index_does_not_close_it() -> None:
 
 def test_what_comes_twice_is_taken_once() -> None:
     sequencer = Sequencer(11)
-    sequencer.opened(10)
+    sequencer.opened(10, 1000)
     for index in (12, 12, 13):
         sequencer.streamed(event(index))
     sequencer.polled(event(12))
@@ -65,38 +65,44 @@ def test_what_comes_twice_is_taken_once() -> None:
 
 def test_after_a_stream_has_ended_polls_go_on() -> None:
     sequencer = Sequencer(11)
-    sequencer.opened(10)
+    sequencer.opened(10, 1000)
     sequencer.streamed(event(12))
     sequencer.closed()
     assert sequencer.behind(13)
     sequencer.polled(event(13))
-    sequencer.opened(20)
+    sequencer.opened(20, 1000)
     sequencer.streamed(event(21))
     assert taken(sequencer) == [12, 13]
 
 
 def test_a_member_that_took_few_entries_was_sent_no_snapshot() -> None:
     sequencer = Sequencer(11)
-    sequencer.opened(10)
-    assert sequencer.probed(1000) is None
+    sequencer.opened(10, 1000)
+    assert sequencer.probed(2000) is None
     sequencer.streamed(event(12))
-    assert sequencer.probed(1000 + SNAPSHOT_GAP - 1) is None
+    assert sequencer.probed(2000 + SNAPSHOT_GAP - 1) is None
 
 
 def test_a_member_that_took_many_entries_may_have_been_sent_one() -> None:
     sequencer = Sequencer(11)
-    sequencer.opened(10)
-    sequencer.probed(1000)
+    sequencer.opened(10, 1000)
+    sequencer.probed(2000)
     sequencer.streamed(event(12))
-    assert sequencer.probed(1000 + SNAPSHOT_GAP) == (11, [12])
+    assert sequencer.probed(2000 + SNAPSHOT_GAP) == (11, [12])
+
+
+def test_a_member_that_took_many_entries_since_the_stream_was_opened_is_suspected() -> None:
+    sequencer = Sequencer(11)
+    sequencer.opened(10, 1000)
+    assert sequencer.probed(1000 + SNAPSHOT_GAP) == (11, [])
 
 
 def test_a_new_stream_is_not_suspected_for_what_its_member_did_before() -> None:
     sequencer = Sequencer(11)
-    sequencer.opened(10)
-    sequencer.probed(1000)
-    sequencer.opened(10)
-    assert sequencer.probed(1000 + 2 * SNAPSHOT_GAP) is None
+    sequencer.opened(10, 1000)
+    sequencer.probed(2000)
+    sequencer.opened(10, 2 * SNAPSHOT_GAP)
+    assert sequencer.probed(2 * SNAPSHOT_GAP + 1) is None
 
 
 @settings(max_examples=500)
@@ -117,7 +123,7 @@ def test_whatever_the_stream_does_the_true_events_come_in_order(data: st.DataObj
                 if streaming is not None and not silent:
                     streaming.append(now)
         elif step == "open":
-            sequencer.opened(now)
+            sequencer.opened(now, 1000)
             streaming, silent = [], False
         elif step == "deliver" and streaming:
             sequencer.streamed(event(streaming.pop(0)))
