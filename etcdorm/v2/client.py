@@ -119,6 +119,7 @@ class Client:
             self._membership = Membership(self._caller, transport, self._prefix)
             self._caller.on_answer = self._membership.answered
         self._seen = 0
+        self._settles = True  # the store's protocol, which settles by itself, switches it off
 
     @property
     def endpoints(self) -> tuple[str, ...]:
@@ -409,7 +410,7 @@ class Client:
     async def _change(self, request: Request, timeout: float | None, *, unique: bool) -> EtcdResult:
         """Send a write; settle it when its answer is lost, as far as that can be done."""
         timeout = self._caller.timeout if timeout is None else timeout
-        if not can_settle(request, unique=unique):
+        if not self._settles or not can_settle(request, unique=unique):
             return await self._call(request, timeout)
         return await change(
             self, partial(self._call, request, spare=timeout / 5), request, unique=unique, timeout=timeout
