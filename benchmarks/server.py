@@ -17,7 +17,10 @@ _MEMORY = Path("/dev/shm")
 def serving() -> Iterator[tuple[EtcdServer, str, int]]:
     """A server, with its host and port."""
     memory = str(_MEMORY) if _MEMORY.is_dir() else None
-    with tempfile.TemporaryDirectory(prefix="etcdorm-benchmark-", dir=memory) as data, EtcdServer(data_dir=data) as etcd:
+    with (
+        tempfile.TemporaryDirectory(prefix="etcdorm-benchmark-", dir=memory) as data,
+        EtcdServer(data_dir=data) as etcd,
+    ):
         at = urlsplit(etcd.url)
         assert at.hostname is not None
         assert at.port is not None

@@ -21,7 +21,9 @@ VALUE = "eu-west-1"
 class Running:
     """A contender that is open, with a key for each of its workers; ``async with`` closes it."""
 
-    def __init__(self, kind: type[Contender | Blocking], host: str, port: int, *, workers: int, below: str = "/bench") -> None:
+    def __init__(
+        self, kind: type[Contender | Blocking], host: str, port: int, *, workers: int, below: str = "/bench"
+    ) -> None:
         self._contender = kind()
         self._at = host, port
         self._keys = [f"{below}/key-{number:02}" for number in range(workers)]

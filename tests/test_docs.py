@@ -118,6 +118,7 @@ def test_the_code_of_a_page_does_what_it_shows(
 def test_the_pages_have_code() -> None:
     assert {page.name for page in PAGES if snippets(page.read_text())} >= {
         "README.md",
+        "connecting.md",
         "moving.md",
         "tutorial.md",
         "what-is-stored.md",

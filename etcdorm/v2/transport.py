@@ -19,16 +19,19 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 import aiohttp
+from multidict import istr
 from yarl import URL
 
 from etcdorm.errors import UsageError
 from etcdorm.v2.credentials import Secret
+from etcdorm.v2.deadlines import Deadlines
 from etcdorm.v2.tls import explain, is_refusal, is_refused_certificate
 
 _LARGE = 1 << 19  # bytes
 
 Content = Literal["form", "json"]
 _TYPES: dict[Content, str] = {"form": "application/x-www-form-urlencoded", "json": "application/json"}
+_INDEX, _RAFT_INDEX, _CLUSTER_ID = istr("X-Etcd-Index"), istr("X-Raft-Index"), istr("X-Etcd-Cluster-Id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +54,9 @@ class Streamed:
         headers = response.headers
         self._response = response
         self.status = response.status
-        self.index = int(headers.get("X-Etcd-Index", 0))
-        self.raft_index = int(headers.get("X-Raft-Index", 0))
-        self.cluster_id = headers.get("X-Etcd-Cluster-Id", "")
+        self.index = int(headers.get(_INDEX, 0))
+        self.raft_index = int(headers.get(_RAFT_INDEX, 0))
+        self.cluster_id = headers.get(_CLUSTER_ID, "")
 
     async def read(self) -> bytes:
         """The bytes that have come since the last read, at least one; b"" at the end.
@@ -131,7 +134,8 @@ class Transport:
         self._pool_size = pool_size
         self._slots: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(pool_size or 1))
         self._session: aiohttp.ClientSession | None = None
-        self._limits: set[asyncio.Timeout] = set()
+        self._limits = aiohttp.ClientTimeout(connect=connect_timeout)
+        self._deadlines = Deadlines()
         self._closed = False
 
     async def send(
@@ -181,15 +185,17 @@ class Transport:
         session = self._open()
         # Shorter than the whole: a connection that does not come about in time is then known for one, not for a
         # request whose answer was lost.
-        connect = self._connect_timeout if timeout is None else min(self._connect_timeout, timeout / 2)
-        limits = aiohttp.ClientTimeout(total=None, connect=connect)
+        limits = self._limits
+        if timeout is not None and timeout / 2 < self._connect_timeout:
+            limits = aiohttp.ClientTimeout(connect=timeout / 2)
         index: int | None = None
         raft_index = 0
         try:
-            async with asyncio.timeout(timeout) as limit:
-                self._limits.add(limit)
+            async with asyncio.timeout(None) as limit:
+                self._deadlines.start(limit, timeout)
                 try:
-                    async with session.request(
+                    # No context manager: it costs more than the `try` below, and `read` cleans up after itself.
+                    response = await session.request(
                         method,
                         URL(url, encoded=True),
                         # aiohttp warns of large bytes, which it would send in one piece.
@@ -197,19 +203,18 @@ class Transport:
                         headers=self._bare if body is None else self._headers[content],
                         timeout=limits,
                         allow_redirects=False,
-                    ) as response:
+                    )
+                    try:
                         headers = response.headers
-                        index = int(headers.get("X-Etcd-Index", 0))
-                        raft_index = int(headers.get("X-Raft-Index", 0))
-                        return Answer(
-                            response.status,
-                            index,
-                            raft_index,
-                            headers.get("X-Etcd-Cluster-Id", ""),
-                            await response.read(),
-                        )
+                        index = int(headers.get(_INDEX, 0))
+                        raft_index = int(headers.get(_RAFT_INDEX, 0))
+                        cluster_id = headers.get(_CLUSTER_ID, "")
+                    except ValueError:
+                        response.close()
+                        raise
+                    return Answer(response.status, index, raft_index, cluster_id, await response.read())
                 finally:
-                    self._limits.discard(limit)
+                    self._deadlines.stop(limit)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise _not_sent(error, url) from _shown(error)
         except _TlsAlert as error:
@@ -232,21 +237,20 @@ class Transport:
         Raises: NotSent, TlsFailed, AnswerLost (also in the block, when the client is closed); UsageError.
         """
         session = self._open()
-        limits = aiohttp.ClientTimeout(total=None, connect=self._connect_timeout)
         try:
-            async with asyncio.timeout(None) as limit:  # `close` sets it
-                self._limits.add(limit)
+            async with asyncio.timeout(None) as limit:
+                self._deadlines.start(limit, None)  # `close` ends it
                 try:
                     async with asyncio.timeout(self._connect_timeout * 2):  # the headers come at once
                         response = await session.get(
-                            URL(url, encoded=True), headers=self._bare, timeout=limits, allow_redirects=False
+                            URL(url, encoded=True), headers=self._bare, timeout=self._limits, allow_redirects=False
                         )
                     try:
                         yield Streamed(response)
                     finally:
                         response.close()
                 finally:
-                    self._limits.discard(limit)
+                    self._deadlines.stop(limit)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise _not_sent(error, url) from _shown(error)
         except _TlsAlert as error:
@@ -271,9 +275,7 @@ class Transport:
     async def close(self) -> None:
         """Close all connections; requests under way end with AnswerLost."""
         self._closed = True
-        for limit in self._limits:
-            if not limit.expired():
-                limit.reschedule(0)  # aiohttp would leave whoever reads a body waiting for ever
+        self._deadlines.end_all()  # aiohttp would leave whoever reads a body waiting for ever
         if self._session is not None:
             await self._session.close()
 

@@ -95,6 +95,13 @@ async def test_a_user_with_the_right_password_reads_and_writes(own: EtcdServer, 
             await client.write("/elsewhere", "a")
 
 
+async def test_a_watch_streams_with_a_password(own: EtcdServer, root: Client) -> None:
+    async with asyncio.timeout(30), root.eternal_watch("/key", index=1) as events:
+        for value in "abc":
+            await root.write("/key", value)
+            assert (await anext(events)).value == value
+
+
 async def test_nobody_else_gets_in(own: EtcdServer, root: Client, locked_out: Client) -> None:
     with pytest.raises(EtcdInsufficientPermissions):
         await locked_out.read("/")

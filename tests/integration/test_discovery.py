@@ -67,6 +67,21 @@ async def test_of_several_records_those_that_are_dead_are_passed_over(etcd: Etcd
         await client.write("/key", "a")
 
 
+async def test_a_watch_finds_them_too(etcd: EtcdServer) -> None:
+    async with (
+        Client(etcd.url) as writer,
+        DnsServer({PLAIN: [record(etcd.url)]}) as dns,
+        found_by(dns) as client,
+        asyncio.timeout(LONG),
+        client.eternal_watch("/key") as events,
+    ):
+        waiting = asyncio.ensure_future(anext(events))
+        while not waiting.done():
+            await writer.write("/key", "a")
+            await asyncio.wait([waiting], timeout=0.01)
+        assert waiting.result().value == "a"
+
+
 async def test_first_calls_at_the_same_time_ask_once(etcd: EtcdServer) -> None:
     async with DnsServer({PLAIN: [record(etcd.url)]}) as dns, found_by(dns) as client:
         await asyncio.gather(*(client.write(f"/{each}", "a") for each in range(10)))

@@ -190,6 +190,14 @@ async def test_a_watch_that_is_refused_ends(secure: TlsEtcd) -> None:
             await asyncio.wait_for(anext(client.eternal_watch("/key")), LONG)
 
 
+async def test_a_watch_streams_over_tls(strict: TlsEtcd, certificates: Certificates) -> None:
+    tls = Client(strict.url, ca_cert=certificates.ours.cert, cert=certificates.client.both)
+    async with tls as client, asyncio.timeout(LONG), client.eternal_watch("/key", index=1) as events:
+        for value in "abc":
+            await client.write("/key", value)
+            assert (await anext(events)).value == value
+
+
 async def test_a_silent_port_is_not_taken_for_one_without_tls() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         async with Client("127.0.0.1", silent.getsockname()[1], protocol="https", timeout=0.3) as client:

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, assert_type
 
 from etcdorm import NotFoundError
 from etcdorm.testing import EtcdBinary, EtcdServer
-from etcdorm.v2 import Client, EtcdException, EtcdKeyNotFound, EtcdResult, EternalWatch, Member
+from etcdorm.v2 import (
+    Auth,
+    Client,
+    EtcdException,
+    EtcdKeyNotFound,
+    EtcdResult,
+    EtcdRole,
+    EtcdUser,
+    EternalWatch,
+    Member,
+)
 
 
 async def making() -> None:
@@ -18,9 +30,32 @@ async def making() -> None:
     Client(allow_redirect=False, allow_reconnect=True, expected_cluster_id="7e27652122e8b2ae")
     Client("127.0.0.1", "2379")  # type: ignore[arg-type]
     Client("127.0.0.1", 2379, protocol="ftp")  # type: ignore[arg-type]
+    Client(srv_domain="example.com", srv_nameservers=["127.0.0.1:53"], username="root", password="pw", use_proxies=True)
+    Client(protocol="https", cert=("app.crt", Path("app.key")), ca_cert=Path("ca.pem"), ssl_verify=ssl.CERT_NONE)
+    Client(protocol="https", cert="app.pem", ssl_verify=False, per_host_pool_size=10, lock_prefix="/_locks")
+    Client(protocol="https", cert=("app.crt", "app.key", "more"))  # type: ignore[arg-type]
+    Client(username=b"root", password="pw")  # type: ignore[arg-type]
     async with Client() as client:
         assert_type(client, Client)
         assert_type(client.endpoints, tuple[str, ...])
+
+
+async def proving(client: Client) -> None:
+    auth = Auth(client)
+    assert_type(await auth.get_active(), bool)
+    assert_type(await auth.set_active(True, timeout=1.5), None)
+    assert_type(await auth.users(), list[str])
+    user = EtcdUser(client, "app")
+    user.password = "pw"
+    user.roles = ["app"]
+    assert_type(user.roles, set[str])
+    assert_type(user.password, None)
+    assert_type(await user.get_names(), list[str])
+    role = EtcdRole(client, "app")
+    role.grant("/app/*", "RW")
+    role.acls = {"/app/*": "R"}
+    assert_type(role.acls, dict[str, str])
+    assert_type(await role.write(timeout=1.5), None)
 
 
 async def calling(client: Client) -> None:
