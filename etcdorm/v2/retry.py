@@ -8,6 +8,8 @@ from etcdorm.v2.transport import AnswerLost, NotSent
 
 _FIRST_PAUSE = 0.02
 _LONGEST_PAUSE = 1.0
+_LEAST_FOR_A_WRITE = 0.05
+"""Seconds. With less, a connection that does not come about can't be told from an answer that does not come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,7 @@ def after_failure(
         return GiveUp(unconfirmed=True)
     rounds = min((tries - 1) // (others + 1), 10)  # by then the pause has its full length
     pause = 0.0 if tries % (others + 1) else min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0**rounds)
-    if deadline is not None and now + pause >= deadline:
+    least = _LEAST_FOR_A_WRITE if writes else 0.0
+    if deadline is not None and now + pause + least >= deadline:
         return GiveUp(unconfirmed=False)
     return Again(after=pause)

@@ -167,10 +167,10 @@ async def test_no_story_that_a_writer_is_told_is_untrue_when_the_leader_is_kille
             text = f"{writer}-{number}"
             try:
                 if number % 2:
-                    current = await client.read("/story/shared", quorum=True, timeout=20)
-                    await client.write("/story/shared", text, prevIndex=current.modifiedIndex, unique=True, timeout=20)
+                    current = await client.read("/story/shared", quorum=True)
+                    await client.write("/story/shared", text, prevIndex=current.modifiedIndex, unique=True)
                 else:
-                    await client.write(f"/story/{text}", text, timeout=20)
+                    await client.write(f"/story/{text}", text)
             except EtcdCompareFailed:
                 told["refused"].append(text)
             except (EtcdUnconfirmed, EtcdUnavailable):
@@ -180,7 +180,7 @@ async def test_no_story_that_a_writer_is_told_is_untrue_when_the_leader_is_kille
                 if len(told["done"]) == 40:
                     enough.set()
 
-    async with Client(cluster.urls) as client:
+    async with Client(cluster.urls, timeout=2) as client:
         start = (await client.write("/story/shared", "start")).modifiedIndex
         async with client.eternal_watch("/story", start + 1, recursive=True) as events:
             writing = asyncio.gather(*(write(client, writer) for writer in range(6)))

@@ -75,6 +75,13 @@ def test_a_read_is_sent_again_after_a_lost_answer() -> None:
     assert step == Again(after=0)
 
 
+def test_a_write_is_not_sent_in_the_last_moment_where_it_could_only_end_unconfirmed() -> None:
+    step = after_failure(NotSent("refused"), writes=True, tries=1, others=1, now=9.99, deadline=10)
+    assert step == GiveUp(unconfirmed=False)
+    step = after_failure(NotSent("refused"), writes=False, tries=1, others=1, now=9.99, deadline=10)
+    assert step == Again(after=0.0)
+
+
 def test_nothing_is_sent_after_the_deadline() -> None:
     step = after_failure(NotSent("refused"), writes=True, tries=1, others=1, now=10, deadline=10)
     assert step == GiveUp(unconfirmed=False)
