@@ -68,6 +68,17 @@ def no_fresh_look_after_deletes() -> Iterator[None]:
 
 
 @contextmanager
+def text_that_is_there_is_left_alone() -> Iterator[None]:
+    """A key that holds its text already is not written, though an earlier writer may still be about to change it."""
+
+    work = applying._work
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(applying, "_work", lambda path, commit, snapshot, quiet: work(path, commit, snapshot, 0))
+        yield
+
+
+@contextmanager
 def conflict_when_the_record_is_gone() -> Iterator[None]:
     """What can't be settled is called a conflict."""
 
@@ -84,4 +95,9 @@ MUTATIONS: tuple[Mutate, ...] = (
     create_instead_of_reserving,
     no_second_look_after_reserving,
 )
-PATCHES = (nothing_is_taken_over, no_fresh_look_after_deletes, conflict_when_the_record_is_gone)
+PATCHES = (
+    nothing_is_taken_over,
+    no_fresh_look_after_deletes,
+    text_that_is_there_is_left_alone,
+    conflict_when_the_record_is_gone,
+)

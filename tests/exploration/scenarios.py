@@ -39,7 +39,9 @@ def _intent(dice: random.Random, names: tuple[str, ...], mark: str, *, leased: b
     if verb == "remove":
         return Intent("remove")
     touched = [name for name in names if dice.random() < 0.7] or [names[0]]
+    # Half of the texts are what the key held at the start: what looks as if it were done already need not be.
+    texts = {name: name + dice.choice((mark, "0")) for name in touched}
     if verb == "create":
-        return Intent("create", {name: name + mark for name in touched}, 30 if leased else KEEP)
+        return Intent("create", dict(texts), 30 if leased else KEEP)
     ttl: Ttl = dice.choice((None, 30)) if leased and dice.random() < 0.5 else KEEP
-    return Intent("change", {name: None if dice.random() < 0.4 else name + mark for name in touched}, ttl)
+    return Intent("change", {name: None if dice.random() < 0.4 else text for name, text in texts.items()}, ttl)

@@ -55,12 +55,13 @@ def test_every_interleaving_of_two_writers_is_safe(first: Intent, second: Intent
     assert runs > 60
 
 
+@pytest.mark.parametrize("text", ["1", "0"], ids=["another text", "the same text"])
 @pytest.mark.parametrize("faults", [Faults(late=1), Faults(lost=1), Faults(deaths=1)], ids=str)
-def test_every_interleaving_of_two_writers_with_one_fault_is_safe(faults: Faults) -> None:
+def test_every_interleaving_of_two_writers_with_one_fault_is_safe(faults: Faults, text: str) -> None:
     choices = Enumeration()
     while True:
         once = Faults(faults.lost, faults.late, faults.unsent, faults.deaths, faults.expiries)
-        Run((change(a="1"), change(a=None)), choices, once, start={"a": "0"}, patient=True).go()
+        Run((change(a=text), change(a=None)), choices, once, start={"a": "0"}, patient=True).go()
         if not choices.advance():
             break
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import pytest
 
@@ -11,6 +13,7 @@ from etcdorm import UnconfirmedError
 from etcdorm.embedded import EtcdServer
 from etcdorm.path import Path
 from etcdorm.store import Record
+from etcdorm.store.types import StaleRecord
 from etcdorm.v2 import Client, EtcdRefused
 from etcdorm.v2.store import V2Store
 from tests.support.lossy import Fate, LossyClient
@@ -96,6 +99,48 @@ async def test_a_save_whose_answers_are_lost_happens_once(etcd: EtcdServer, case
             await plain.close()
         which += 1
     assert which > 0
+
+
+@pytest.mark.parametrize("change", [None, {"a": None}, {"a": "other"}], ids=["remove", "delete a key", "change a key"])
+async def test_one_who_stalls_undoes_nothing_of_one_who_writes_the_old_text_again(
+    etcd: EtcdServer, change: dict[str, str | None] | None
+) -> None:
+    """What the second one finds is already what it wants, and a request to change it is still on its way."""
+    plain = V2Store(Client(etcd.url))
+    which = 0
+    try:
+        while True:
+            base = await plain.create(RECORD, DIRECTORY, owns=owns)
+            slow = LossyClient(etcd.url, which, "stalls")
+            store = V2Store(slow)
+            async with asyncio.TaskGroup() as group:
+                first = group.create_task(_change_or_fail(store, base, change))
+                stalled = group.create_task(slow.stalled.wait())
+                await asyncio.wait((first, stalled), return_when=asyncio.FIRST_COMPLETED)
+                stalled.cancel()
+                now = await plain.read(RECORD, fresh=True)
+                if now is None:
+                    await plain.create(RECORD, DIRECTORY, owns=owns)
+                else:
+                    await plain.commit(now, DIRECTORY)
+                slow.go_on.set()
+            assert await _fields(plain) == DIRECTORY, f"write {which} stalled"
+            await store.close()
+            await _empty(plain)
+            if slow.writes <= which:
+                break
+            which += 1
+    finally:
+        await plain.close()
+    assert which > 1
+
+
+async def _change_or_fail(store: V2Store, base: Record, change: dict[str, str | None] | None) -> None:
+    with suppress(StaleRecord):
+        if change is None:
+            await store.remove(base, owns=owns)
+        else:
+            await store.commit(base, change)
 
 
 async def _fields(store: V2Store) -> dict[str, str] | None:

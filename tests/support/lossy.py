@@ -14,16 +14,21 @@ from etcdorm.v2.errors import EtcdRefused, EtcdUnconfirmed
 from etcdorm.v2.request import Request
 from etcdorm.v2.result import EtcdResult
 
-Fate = Literal["answer lost", "never arrives", "arrives late", "killed before", "killed after"]
+Fate = Literal["answer lost", "never arrives", "arrives late", "stalls", "killed before", "killed after"]
 
 
 class LossyClient(Client):
-    """``fate`` happens to the write number ``which`` (from 0); the writes are counted in ``writes``."""
+    """``fate`` happens to the write number ``which`` (from 0); the writes are counted in ``writes``.
+
+    One that stalls sets ``stalled``, and is sent once ``go_on`` is set.
+    """
 
     def __init__(self, url: str, which: int = -1, fate: Fate = "answer lost") -> None:
         super().__init__(url)
         self.writes = 0
         self.late: list[Callable[[], object]] = []
+        self.stalled = asyncio.Event()
+        self.go_on = asyncio.Event()
         self._which = which
         self._fate = fate
 
@@ -38,6 +43,10 @@ class LossyClient(Client):
                 await super()._call(request, timeout, spare=spare)
             case "arrives late":
                 self.late.append(lambda: super(LossyClient, self)._call(request, timeout))
+            case "stalls":
+                self.stalled.set()
+                await self.go_on.wait()
+                return await super()._call(request, timeout, spare=spare)
             case "killed before":
                 os.kill(os.getpid(), signal.SIGKILL)
             case "killed after":

@@ -52,6 +52,7 @@ def apply(commit: Commit, mine: Snapshot, *, trusted: bool, expected: Mapping[st
     path = mine.path
     overwritten: set[str] = set()
     snapshot = mine if trusted else None
+    quiet = 0 if trusted else mine.keys[COMMIT].index
     try:
         for attempt in range(ATTEMPTS):
             if snapshot is None:
@@ -60,7 +61,7 @@ def apply(commit: Commit, mine: Snapshot, *, trusted: bool, expected: Mapping[st
                     return Saved(mine, frozenset(overwritten))
                 if snapshot.lapsed:
                     raise lapsed(path)
-            work = list(_work(path, commit, snapshot))
+            work = list(_work(path, commit, snapshot, quiet))
             overwritten |= _foreign(snapshot, expected)
             if work:
                 outcomes = yield work
@@ -116,9 +117,13 @@ def lapsed(path: Path) -> LeaseLapsedError:
     )
 
 
-def _work(path: Path, commit: Commit, snapshot: Snapshot) -> Iterator[Request]:
+def _work(path: Path, commit: Commit, snapshot: Snapshot, quiet: int) -> Iterator[Request]:
     """What is to be done to the keys as they stand. All of it names an exact index; a key that is not there is only
-    reserved, and gets its value after another look has shown that ``@commit`` is still ours."""
+    reserved, and gets its value after another look has shown that ``@commit`` is still ours.
+
+    A key that holds its text already, at an index before ``quiet``, is written all the same: a writer before us, whose
+    changes we have taken over, may have sent a write or a delete for that index, which could still land.
+    """
     for name, text in commit.pending.items():
         key = snapshot.keys.get(name)
         if key is None:
@@ -130,7 +135,7 @@ def _work(path: Path, commit: Commit, snapshot: Snapshot) -> Iterator[Request]:
                 yield Reserve(path / name, reservation(commit.id), RESERVATION_TTL)
         elif text is None:
             yield Drop(path / name, key.index)  # a reservation too: its maker may be about to swap it
-        elif key.value != text or key.reserved:
+        elif key.value != text or key.reserved or key.index < quiet:
             yield Swap(path / name, text, key.index)
     if APPLIED not in snapshot.keys:
         yield Reserve(path / APPLIED, reservation(commit.id), RESERVATION_TTL)
