@@ -193,11 +193,13 @@ def read(
         raise UsageError("etcd ignores wait=True when quorum=True is asked for too")
     if waitIndex is not None and not wait:
         raise UsageError("waitIndex needs wait=True")
-    options = {"recursive": recursive, "sorted": sorted, "quorum": quorum, "wait": wait}
-    parts = [f"{name}=true" for name, on in options.items() if on]
+    query = ""
+    if recursive or sorted or quorum or wait:  # hardly ever for a single key, and then it can be cheap
+        options = {"recursive": recursive, "sorted": sorted, "quorum": quorum, "wait": wait}
+        query = "&".join(f"{name}=true" for name, on in options.items() if on)
     if waitIndex is not None:
-        parts.append(f"waitIndex={_index('waitIndex', waitIndex)}")
-    return Request("GET", key_path(key), prefix, query="&".join(parts), waits=wait)
+        query += f"&waitIndex={_index('waitIndex', waitIndex)}"
+    return Request("GET", key_path(key), prefix, query=query, waits=wait)
 
 
 def stream(prefix: str, key: str, *, recursive: bool) -> Request:

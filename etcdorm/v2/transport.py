@@ -34,7 +34,7 @@ _TYPES: dict[Content, str] = {"form": "application/x-www-form-urlencoded", "json
 _INDEX, _RAFT_INDEX, _CLUSTER_ID = istr("X-Etcd-Index"), istr("X-Raft-Index"), istr("X-Etcd-Cluster-Id")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: there is one for each call, and that would make it three times as expensive
 class Answer:
     """One HTTP answer: its status, the three indexes of etcd's headers (0 where absent), and the whole body."""
 
@@ -212,7 +212,10 @@ class Transport:
                     except ValueError:
                         response.close()
                         raise
-                    return Answer(response.status, index, raft_index, cluster_id, await response.read())
+                    content = response.content
+                    # Most bodies come with the headers; then there is nothing to wait for, nor to clean up.
+                    body = content.read_nowait() if content.is_eof() else await response.read()
+                    return Answer(response.status, index, raft_index, cluster_id, body)
                 finally:
                     self._deadlines.stop(limit)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
