@@ -212,9 +212,9 @@ class Transport:
                     except ValueError:
                         response.close()
                         raise
-                    content = response.content
+                    stream = response.content
                     # Most bodies come with the headers; then there is nothing to wait for, nor to clean up.
-                    body = content.read_nowait() if content.is_eof() else await response.read()
+                    body = stream.read_nowait() if stream.is_eof() else await response.read()
                     return Answer(response.status, index, raft_index, cluster_id, body)
                 finally:
                     self._deadlines.stop(limit)
