@@ -60,21 +60,23 @@ class Caller:
         *,
         spare: float = 0.0,
         at: str | None = None,
+        wait: float | None = None,
     ) -> T:
         """Send a request until it is answered, its time is up, or it must not be sent again.
 
         ``at`` names the one endpoint to ask, once.
         Units: ``timeout`` in seconds, over all endpoints and tries; None waits for ever. ``spare`` of them are left
-            over by a write that gets no answer, for whoever wants to look what became of it.
+            over by a write that gets no answer, for whoever wants to look what became of it. With ``wait``, the seconds
+            that a long poll waits once it is registered, ``timeout`` is for what comes before.
         Resend: reads, and what was never sent.
         Cancel: a write may have happened, or may still happen.
         Raises: EtcdUnavailable, EtcdUnconfirmed, EtcdWatchTimedOut, and what ``understand`` raises.
         """
         if not self._observers:
-            return await self._run(request, understand, timeout, spare, at, None)
+            return await self._run(request, understand, timeout, spare, at, wait, None)
         report = Report(self._observers, Call(request.method, str(request.key), request.waits))
         try:
-            result = await self._run(request, understand, timeout, spare, at, report)
+            result = await self._run(request, understand, timeout, spare, at, wait, report)
         except BaseException as error:
             report.ended(error)
             raise
@@ -88,6 +90,7 @@ class Caller:
         timeout: float | None,
         spare: float,
         at: str | None,
+        wait: float | None,
         report: Report | None,
     ) -> T:
         deadline = None if timeout is None else time.monotonic() + timeout
@@ -102,8 +105,9 @@ class Caller:
             if report is not None:
                 report.trying(url)
             try:
+                share = self._share(request, deadline, spare)
                 answer = await self._transport.send(
-                    request.method, url + request.target, request.form, timeout=self._share(request, deadline, spare)
+                    request.method, url + request.target, request.form, timeout=share, wait=wait
                 )
                 if report is not None:
                     report.answered(url, answer.status)

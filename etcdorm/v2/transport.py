@@ -89,10 +89,13 @@ class Transport:
         self._limits: set[asyncio.Timeout] = set()
         self._closed = False
 
-    async def send(self, method: str, url: str, form: bytes | None, *, timeout: float | None) -> Answer:
+    async def send(
+        self, method: str, url: str, form: bytes | None, *, timeout: float | None, wait: float | None = None
+    ) -> Answer:
         """Send one request and read its answer.
 
-        Units: ``timeout`` in seconds for all of it; None waits for ever (for watches).
+        Units: ``timeout`` in seconds for all of it; None waits for ever (for watches). With ``wait`` it is for the
+            headers, and so many seconds follow for the body.
         Cancel: the request may have been seen; its connection is dropped.
         Raises: NotSent, AnswerLost, WaitedInVain; UsageError when the transport is closed.
         """
@@ -119,6 +122,8 @@ class Transport:
                         headers = response.headers
                         index = int(headers.get("X-Etcd-Index", 0))
                         raft_index = int(headers.get("X-Raft-Index", 0))
+                        if wait is not None and not limit.expired() and not self._closed:
+                            limit.reschedule(asyncio.get_running_loop().time() + wait)
                         body = await response.read()
                         return Answer(
                             response.status,
@@ -135,7 +140,8 @@ class Transport:
             if self._closed:
                 raise AnswerLost("the client was closed meanwhile", index) from error
             if index is not None:
-                raise WaitedInVain(f"no event within {timeout} s", index, raft_index) from error
+                waited = timeout if wait is None else wait
+                raise WaitedInVain(f"no event within {waited} s", index, raft_index) from error
             raise AnswerLost(f"no answer within {timeout} s") from error
         except (aiohttp.ClientError, _Broken, OSError, ValueError) as error:
             raise AnswerLost(_words(error), index) from error
