@@ -24,7 +24,7 @@ from etcdorm.v2.observers import Call, Observer
 from etcdorm.v2.report import Report
 from etcdorm.v2.request import Request
 from etcdorm.v2.retry import GiveUp, after_failure
-from etcdorm.v2.transport import Answer, AnswerLost, NotSent, Streamed, Transport, WaitedInVain
+from etcdorm.v2.transport import Answer, AnswerLost, Distrusted, NotSent, Streamed, Transport, WaitedInVain
 
 _log = logging.getLogger("etcdorm.v2")
 
@@ -40,9 +40,9 @@ class Caller:
     def __init__(
         self,
         urls: Iterable[str],
+        transport: Transport,
         *,
         timeout: float,
-        connect_timeout: float,
         expected_cluster_id: str | None,
         observers: Sequence[Observer] = (),
     ) -> None:
@@ -50,7 +50,7 @@ class Caller:
         self.timeout = timeout
         self._expected = expected_cluster_id
         self._observers = tuple(observers)
-        self._transport = Transport(connect_timeout=connect_timeout)
+        self._transport = transport
 
     async def call(
         self,
@@ -105,9 +105,14 @@ class Caller:
             if report is not None:
                 report.trying(url)
             try:
-                share = self._share(request, deadline, spare)
                 answer = await self._transport.send(
-                    request.method, url + request.target, request.form, timeout=share, wait=wait
+                    request.method,
+                    url + request.target,
+                    request.form,
+                    timeout=self._share(request, deadline, spare),
+                    wait=wait,
+                    waits=request.waits,
+                    json=request.json,
                 )
                 if report is not None:
                     report.answered(url, answer.status)
@@ -228,4 +233,6 @@ def _gave_up(words: str, failure: Exception, *, unconfirmed: bool, tries: int) -
             f"{words}: sent, and the answer was lost ({failure}); it may have happened, or may still happen: "
             "read with quorum before trying again"
         )
+    if isinstance(failure, Distrusted):
+        return EtcdUnavailable(f"{words}: {failure}; nothing was sent")
     return EtcdUnavailable(f"{words}: no answer in time{times} ({failure}); nothing was changed")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import ssl
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -10,6 +12,7 @@ from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
+from etcdorm.errors import UsageError
 from etcdorm.v2 import cluster
 from etcdorm.v2 import request as requests
 from etcdorm.v2.caller import Caller, Understand, endpoint_urls
@@ -21,7 +24,8 @@ from etcdorm.v2.request import Request, Value
 from etcdorm.v2.result import EtcdResult
 from etcdorm.v2.settle import can_settle, change
 from etcdorm.v2.source import KeySource
-from etcdorm.v2.transport import Answer
+from etcdorm.v2.tls import Cert, ssl_context
+from etcdorm.v2.transport import Answer, Credentials, Transport
 
 _log = logging.getLogger("etcdorm.v2")
 
@@ -34,6 +38,11 @@ class Client:
     ``host`` is a host name, a URL, or a sequence of URLs or of (host, port) pairs, all of one cluster. Nothing is
     connected before the first call, and no running loop is needed to make one. ``timeout`` is the deadline of a call
     in seconds, over all endpoints and tries; a read with ``wait=True`` has none unless it names one.
+
+    ``username`` and ``password`` are sent with every request. For https, ``ca_cert`` is a PEM file of the CAs to trust
+    instead of the system's, ``cert`` the client's own certificate and key (one PEM file, or a pair), and
+    ``ssl_verify=ssl.CERT_NONE`` trusts anybody. ``per_host_pool_size`` bounds the connections to each endpoint; those
+    of waits are not counted. ``lock_prefix`` is where ``etcdorm.v2.Lock`` keeps its entries.
 
     ``version_prefix`` is what comes between an endpoint and ``/keys``; a proxy may have another one than etcd.
     ``expected_cluster_id``: an answer of any other cluster raises EtcdClusterIdChanged. Taken for python-etcd's sake,
@@ -55,6 +64,13 @@ class Client:
         *,
         protocol: Literal["http", "https"] = "http",
         version_prefix: str = "/v2",
+        lock_prefix: str = "/_locks",
+        username: str | None = None,
+        password: str | None = None,
+        cert: Cert | None = None,
+        ca_cert: str | os.PathLike[str] | None = None,
+        ssl_verify: ssl.VerifyMode | bool = ssl.CERT_REQUIRED,
+        per_host_pool_size: int | None = None,
         allow_redirect: bool = True,
         allow_reconnect: bool = True,
         expected_cluster_id: str | None = None,
@@ -63,10 +79,19 @@ class Client:
         observers: Sequence[Observer] = (),
     ) -> None:
         self._prefix = requests.api_prefix(version_prefix)
+        self._lock_prefix = str(requests.key_path(lock_prefix))
+        if per_host_pool_size is not None and per_host_pool_size < 1:
+            raise UsageError(f"per_host_pool_size must be at least 1, not {per_host_pool_size!r}")
+        transport = Transport(
+            connect_timeout=connect_timeout,
+            tls=ssl_context(cert, ca_cert, ssl_verify),
+            credentials=credentials(username, password),
+            pool_size=per_host_pool_size,
+        )
         self._caller = Caller(
             endpoint_urls(host, port, protocol),
+            transport,
             timeout=timeout,
-            connect_timeout=connect_timeout,
             expected_cluster_id=expected_cluster_id,
             observers=observers,
         )
@@ -93,6 +118,11 @@ class Client:
     @property
     def port(self) -> int:
         return urlsplit(self.base_uri).port or (443 if self.protocol == "https" else 80)
+
+    @property
+    def lock_prefix(self) -> str:
+        """The directory that holds the locks of ``etcdorm.v2.Lock``."""
+        return self._lock_prefix
 
     @property
     def key_endpoint(self) -> str:
@@ -364,3 +394,18 @@ class Client:
         if isinstance(result, EtcdException):
             raise result
         return result
+
+
+def credentials(username: str | None, password: str | None) -> Credentials | None:
+    """What proves who the client is.
+
+    Raises: UsageError when one of the two is missing, or the name can't be sent.
+    """
+    if username is None and password is None:
+        return None
+    if username is None or password is None:
+        missing = "username" if username is None else "password"
+        raise UsageError(f"username and password belong together; {missing} is missing")
+    if not username or ":" in username:
+        raise UsageError("a username can't be empty or hold a colon")
+    return Credentials(username, password)

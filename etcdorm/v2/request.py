@@ -25,7 +25,7 @@ LONGEST_KEY = 2800  # bytes as it stands in the URL, where a prefix and a condit
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What goes to any endpoint: ``target`` is what follows the endpoint's URL, ``form`` the body.
+    """What goes to any endpoint: ``target`` is what follows the endpoint's URL, ``form`` the body (JSON if ``json``).
 
     ``value`` and ``prevIndex`` stand in the query or the form as well; a lost answer is settled by them.
     """
@@ -38,6 +38,7 @@ class Request:
     waits: bool = False
     value: str | None = None
     prevIndex: int | None = None
+    json: bool = False
 
     @property
     def target(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from etcdorm.v2.transport import AnswerLost, NotSent
+from etcdorm.v2.transport import AnswerLost, Distrusted, NotSent
 
 _FIRST_PAUSE = 0.02
 _LONGEST_PAUSE = 1.0
@@ -31,10 +31,13 @@ def after_failure(
 
     A write whose answer is lost is never sent again: it may have happened, and it may still happen, later. Whatever
     was never sent, and any read, goes to the next endpoint at once, and, when all of them had their turn
-    (``tries`` since the call began, ``others`` besides this one), after a pause that grows.
+    (``tries`` since the call began, ``others`` besides this one), after a pause that grows. A TLS handshake that failed
+    fails again, so no second round follows it.
     """
     if writes and isinstance(failure, AnswerLost):
         return GiveUp(unconfirmed=True)
+    if isinstance(failure, Distrusted) and tries > others:
+        return GiveUp(unconfirmed=False)
     rounds = min((tries - 1) // (others + 1), 10)  # by then the pause has its full length
     pause = 0.0 if tries % (others + 1) else min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0**rounds)
     if deadline is not None and now + pause >= deadline:

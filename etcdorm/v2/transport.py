@@ -7,6 +7,8 @@ out to be dead, and the middleware below takes the error from it before it can (
 from __future__ import annotations
 
 import asyncio
+import ssl
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -19,6 +21,7 @@ from etcdorm.errors import UsageError
 
 _LARGE = 1 << 19  # bytes
 _FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+_JSON = {"Content-Type": "application/json"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +44,11 @@ class Streamed:
         headers = response.headers
         self._response = response
         self.status = response.status
-        self.index = int(headers.get("X-Etcd-Index", 0))
-        self.raft_index = int(headers.get("X-Raft-Index", 0))
+        try:
+            self.index = int(headers.get("X-Etcd-Index", 0))
+            self.raft_index = int(headers.get("X-Raft-Index", 0))
+        except ValueError as error:
+            raise AnswerLost(f"its headers are not etcd's ({error})") from error
         self.cluster_id = headers.get("X-Etcd-Cluster-Id", "")
 
     async def read(self) -> bytes:
@@ -67,6 +73,10 @@ class NotSent(Exception):
     """No connection came about; the endpoint has not seen the request."""
 
 
+class Distrusted(NotSent):
+    """The TLS handshake failed; trying again will not help."""
+
+
 class AnswerLost(Exception):
     """The request may have been seen. ``index`` is the X-Etcd-Index of its headers, if those had arrived."""
 
@@ -80,26 +90,61 @@ class WaitedInVain(AnswerLost):
     """A bounded wait: the headers came, and no event until the time was up."""
 
 
-class Transport:
-    """A pool of connections, opened at the first request; it belongs to the loop that made that request."""
+class Credentials:
+    """A user's name and password as the header they are sent in; no repr and no error shows it."""
 
-    def __init__(self, *, connect_timeout: float) -> None:
+    __slots__ = ("header",)
+
+    def __init__(self, username: str, password: str) -> None:
+        self.header = "Basic " + b64encode(f"{username}:{password}".encode()).decode()
+
+    def __repr__(self) -> str:
+        return "<Credentials>"
+
+
+class Transport:
+    """A pool of connections, opened at the first request; it belongs to the loop that made that request.
+
+    ``tls`` is for https endpoints, where None stands for the system's CAs. ``credentials`` are sent with every request.
+    ``pool_size`` bounds the connections to each endpoint, those of waits and streams left out; None does not.
+    """
+
+    def __init__(
+        self,
+        *,
+        connect_timeout: float,
+        tls: ssl.SSLContext | None = None,
+        credentials: Credentials | None = None,
+        pool_size: int | None = None,
+    ) -> None:
         self._connect_timeout = connect_timeout
+        self._tls = tls
+        self._credentials = credentials
+        self._pool_size = pool_size
+        self._waiting: aiohttp.ClientSession | None = None
         self._session: aiohttp.ClientSession | None = None
         self._limits: set[asyncio.Timeout] = set()
         self._closed = False
 
     async def send(
-        self, method: str, url: str, form: bytes | None, *, timeout: float | None, wait: float | None = None
+        self,
+        method: str,
+        url: str,
+        body: bytes | None,
+        *,
+        timeout: float | None,
+        waits: bool = False,
+        wait: float | None = None,
+        json: bool = False,
     ) -> Answer:
-        """Send one request and read its answer.
+        """Send one request and read its answer. A ``body`` is a form, or JSON.
 
         Units: ``timeout`` in seconds for all of it; None waits for ever (for watches). With ``wait`` it is for the
             headers, and so many seconds follow for the body.
         Cancel: the request may have been seen; its connection is dropped.
         Raises: NotSent, AnswerLost, WaitedInVain; UsageError when the transport is closed.
         """
-        session = self._open()
+        session = self._open(waits)
         # Shorter than the whole: a connection that does not come about in time is then known for one, not for a
         # request whose answer was lost.
         connect = self._connect_timeout if timeout is None else min(self._connect_timeout, timeout / 2)
@@ -114,8 +159,8 @@ class Transport:
                         method,
                         URL(url, encoded=True),
                         # aiohttp warns of large bytes, which it would send in one piece.
-                        data=BytesIO(form) if form is not None and len(form) > _LARGE else form,
-                        headers=_FORM if form is not None else None,
+                        data=BytesIO(body) if body is not None and len(body) > _LARGE else body,
+                        headers=(_JSON if json else _FORM) if body is not None else None,
                         timeout=limits,
                         allow_redirects=False,
                     ) as response:
@@ -124,18 +169,18 @@ class Transport:
                         raft_index = int(headers.get("X-Raft-Index", 0))
                         if wait is not None and not limit.expired() and not self._closed:
                             limit.reschedule(asyncio.get_running_loop().time() + wait)
-                        body = await response.read()
+                        text = await response.read()
                         return Answer(
                             response.status,
                             index,
                             raft_index,
                             headers.get("X-Etcd-Cluster-Id", ""),
-                            body,
+                            text,
                         )
                 finally:
                     self._limits.discard(limit)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise NotSent(_words(error)) from error
+            raise _not_sent(error) from error
         except TimeoutError as error:
             if self._closed:
                 raise AnswerLost("the client was closed meanwhile", index) from error
@@ -143,6 +188,8 @@ class Transport:
                 waited = timeout if wait is None else wait
                 raise WaitedInVain(f"no event within {waited} s", index, raft_index) from error
             raise AnswerLost(f"no answer within {timeout} s") from error
+        except _RefusedByAlert as error:
+            raise Distrusted(str(error)) from error
         except (aiohttp.ClientError, _Broken, OSError, ValueError) as error:
             raise AnswerLost(_words(error), index) from error
 
@@ -152,7 +199,7 @@ class Transport:
 
         Raises: NotSent, AnswerLost (also in the block, when the client is closed); UsageError.
         """
-        session = self._open()
+        session = self._open(waits=True)
         limits = aiohttp.ClientTimeout(total=None, connect=self._connect_timeout)
         try:
             async with asyncio.timeout(None) as limit:  # `close` sets it
@@ -167,23 +214,36 @@ class Transport:
                 finally:
                     self._limits.discard(limit)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise NotSent(_words(error)) from error
+            raise _not_sent(error) from error
         except TimeoutError as error:
             raise AnswerLost("the client was closed meanwhile" if self._closed else "no answer in time") from error
-        except (aiohttp.ClientError, _Broken) as error:
+        except _RefusedByAlert as error:
+            raise Distrusted(str(error)) from error
+        except (aiohttp.ClientError, _Broken, OSError) as error:
             raise AnswerLost(_words(error)) from error
 
-    def _open(self) -> aiohttp.ClientSession:
+    def _open(self, waits: bool) -> aiohttp.ClientSession:
         if self._closed:
             raise UsageError("the client is closed; nothing was sent")
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                # No limit: a watch holds its connection for long, and must not keep a write waiting for a free one.
-                connector=aiohttp.TCPConnector(limit=0),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                middlewares=(_never_again,),
-            )
-        return self._session
+        if self._pool_size is None or not waits:
+            if self._session is None:
+                self._session = self._new_session(self._pool_size)
+            return self._session
+        # A wait holds its connection for long, and must not keep a write waiting for a free one.
+        if self._waiting is None:
+            self._waiting = self._new_session(None)
+        return self._waiting
+
+    def _new_session(self, pool_size: int | None) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=0, limit_per_host=pool_size or 0, ssl=True if self._tls is None else self._tls
+            ),
+            headers=None if self._credentials is None else {"Authorization": self._credentials.header},
+            cookie_jar=aiohttp.DummyCookieJar(),
+            middlewares=(_never_again,),
+            trust_env=False,
+        )
 
     async def close(self) -> None:
         """Close all connections; requests under way end with AnswerLost."""
@@ -191,12 +251,17 @@ class Transport:
         for limit in self._limits:
             if not limit.expired():
                 limit.reschedule(0)  # aiohttp would leave whoever reads a body waiting for ever
-        if self._session is not None:
-            await self._session.close()
+        for session in (self._session, self._waiting):
+            if session is not None:
+                await session.close()
 
 
 class _Broken(Exception):
     """A connection that broke under a request, out of reach of aiohttp's own retry."""
+
+
+class _RefusedByAlert(Exception):
+    """The server ended a TLS 1.3 handshake after our side of it, so this came in place of an answer."""
 
 
 async def _never_again(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
@@ -205,12 +270,47 @@ async def _never_again(request: aiohttp.ClientRequest, handler: aiohttp.ClientHa
     except aiohttp.ClientConnectorError:
         raise  # aiohttp does not retry this one
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        if "ALERT" in str(error) and "CERTIFICATE" in str(error).upper():
+            raise _RefusedByAlert(_alert(str(error))) from error
         raise _Broken(_words(error)) from error
 
 
+def _not_sent(error: aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError) -> NotSent:
+    words = _words(error)
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        cause = error.certificate_error
+        hint = (
+            "connect by a name that it is for"
+            if isinstance(cause, ssl.SSLCertVerificationError) and cause.verify_code in _WRONG_NAME
+            else "is its CA the one in ca_cert?"
+        )
+        return Distrusted(f"the certificate of {error.host}:{error.port} was not accepted: {_reason(cause)}; {hint}")
+    if isinstance(error, aiohttp.ClientConnectorSSLError):
+        if "WRONG_VERSION_NUMBER" in words or "RECORD_LAYER" in words.upper().replace(" ", "_"):
+            return Distrusted(f"{error.host}:{error.port} does not speak TLS; is it an http endpoint? ({words})")
+        if "ALERT" in words:
+            return Distrusted(_alert(words))
+        return Distrusted(words)
+    return NotSent(words)
+
+
+_WRONG_NAME = (62, 64)  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
+
+
+def _alert(words: str) -> str:
+    return f"the server did not accept this client's certificate, or wants one: give it as cert ({words})"
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "verify_message", "") or str(error) or type(error).__name__
+
+
 def _words(error: BaseException) -> str:
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return "the server closed the connection without an answer, as an https port does that is spoken to in http"
     if isinstance(error, aiohttp.ClientConnectorError) and not error.strerror:
         # A TLS handshake that failed has no system's words; without them aiohttp says "[None]".
         cause = error.os_error
-        return f"no connection to {error.host}:{error.port}: {str(cause) or type(cause).__name__}"
+        hint = "; if that port does not speak TLS, it is an http endpoint" if isinstance(cause, ConnectionError) else ""
+        return f"no connection to {error.host}:{error.port}: {str(cause) or type(cause).__name__}{hint}"
     return str(error) or type(error).__name__

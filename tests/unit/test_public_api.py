@@ -111,6 +111,7 @@ METHODS: dict[type, set[str]] = {
         "key_endpoint",
         "leader",
         "leader_stats",
+        "lock_prefix",
         "machines",
         "members",
         "pop",
