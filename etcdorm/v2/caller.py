@@ -64,7 +64,7 @@ class Caller:
     ) -> T:
         """Send a request until it is answered, its time is up, or it must not be sent again.
 
-        ``at`` names the one endpoint to ask, once.
+        ``at`` names the one endpoint to ask, once; its answer does not make it the one that is asked first.
         Units: ``timeout`` in seconds, over all endpoints and tries; None waits for ever. ``spare`` of them are left
             over by a write that gets no answer, for whoever wants to look what became of it. With ``wait``, the seconds
             that a long poll waits once it is registered, ``timeout`` is for what comes before.
@@ -118,10 +118,12 @@ class Caller:
                     report.answered(url, answer.status)
                 self._check_cluster(answer, url, words)
                 result = understand(request, answer, words)
-                self.endpoints.worked(url)
+                if at is None:
+                    self.endpoints.worked(url)
                 return result
             except EtcdRefused:
-                self.endpoints.worked(url)  # it answered
+                if at is None:
+                    self.endpoints.worked(url)  # it answered
                 raise
             except (NotSent, AnswerLost) as error:
                 failure = error
