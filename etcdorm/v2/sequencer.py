@@ -116,19 +116,18 @@ class Sequencer:
 
     # -- the check for skipped events -------------------------------------------------------------------------------
 
-    def suspicion(self, raft_index: int, end: int) -> Suspicion | None:
-        """What the stream may have skipped before ``end``.
+    def suspicion(self, raft_index: int) -> Suspicion | None:
+        """What the stream may have skipped until now, when its member's raft log stood at this index a moment ago.
 
-        ``raft_index`` is where its member's raft log stood, or had not reached yet, at a moment after everything
-        before ``end`` had come. None when the member can't have been sent a snapshot: it took too few entries since it
-        was last asked, or the stream was opened.
+        None when the member can't have been sent a snapshot before that moment: it took too few entries since it was
+        last asked, or the stream was opened.
         """
         if not self.unsure or raft_index - self._raft < SNAPSHOT_GAP:
             return None
-        return Suspicion(self._sure, end, frozenset(self._since))
+        return Suspicion(self._sure, self.next, frozenset(self._since))
 
     def verified(self, raft_index: int, end: int) -> None:
-        """Nothing was skipped before ``end``; the stream's member stood at this raft index afterwards."""
+        """Nothing was skipped before ``end``; what has come from there on is judged by this raft index next time."""
         self._raft, self._sure = raft_index, end
         self._since = [index for index in self._since if index >= end]
         self.unsure = bool(self._since)

@@ -215,15 +215,16 @@ class Streaming:
             self.fail(made_anew(self._source.name, index, now))
 
     async def _check_for_skips(self, raft_index: int, end: int, at: str | None = None) -> None:
-        """Look whether the stream has skipped events before ``end``, when its member may have been sent a snapshot.
+        """Look whether the stream has skipped events, when its member may have been sent a snapshot.
 
-        ``raft_index`` is where that member stood after these events had come, or an index it had not passed by then.
+        ``raft_index`` is where that member stood, or what it had not passed, at a moment after all before ``end`` had
+        come; what has come since then is left to the next look, unless there is a suspicion.
         Raises: EtcdEventIndexCleared; EtcdConnectionFailed when it can't be told, so that it has to be asked again.
         """
         sequencer = self._sequencer
-        suspicion = sequencer.suspicion(raft_index, end)
+        suspicion = sequencer.suspicion(raft_index)
         if suspicion is not None:
-            index, member = suspicion.index, at or self._member or self._source.best
+            index, end, member = suspicion.index, suspicion.end, at or self._member or self._source.best
             while index < end:
                 try:
                     event = await self._source.poll(index, wait=_GRACE, at=member)

@@ -85,28 +85,28 @@ def streaming(*indexes: int) -> Sequencer:
 
 
 def test_a_member_that_took_few_entries_was_sent_no_snapshot() -> None:
-    assert streaming(12).suspicion(1000 + SNAPSHOT_GAP - 1, 13) is None
+    assert streaming(12).suspicion(1000 + SNAPSHOT_GAP - 1) is None
 
 
 def test_a_member_that_took_many_entries_may_have_been_sent_one() -> None:
-    assert streaming(12).suspicion(1000 + SNAPSHOT_GAP, 13) == Suspicion(11, 13, frozenset([12]))
+    assert streaming(12).suspicion(1000 + SNAPSHOT_GAP) == Suspicion(11, 13, frozenset([12]))
 
 
 def test_a_stream_that_brought_nothing_has_skipped_nothing() -> None:
-    assert streaming().suspicion(1000 + SNAPSHOT_GAP, 11) is None
+    assert streaming().suspicion(1000 + SNAPSHOT_GAP) is None
 
 
 def test_what_came_after_a_check_had_begun_is_left_to_the_next_one() -> None:
     sequencer = streaming(12, 14)
     sequencer.verified(2000, 13)
-    assert sequencer.suspicion(2000 + SNAPSHOT_GAP, 15) == Suspicion(13, 15, frozenset([14]))
+    assert sequencer.suspicion(2000 + SNAPSHOT_GAP) == Suspicion(13, 15, frozenset([14]))
 
 
 def test_a_stream_that_has_ended_is_still_to_be_checked() -> None:
     sequencer = streaming(12)
     sequencer.closed()
     sequencer.polled(event(13))
-    assert sequencer.suspicion(1000 + SNAPSHOT_GAP, 14) == Suspicion(11, 14, frozenset([12, 13]))
+    assert sequencer.suspicion(1000 + SNAPSHOT_GAP) == Suspicion(11, 14, frozenset([12, 13]))
     sequencer.verified(9000, 14)
     assert not sequencer.unsure
 
@@ -114,7 +114,7 @@ def test_a_stream_that_has_ended_is_still_to_be_checked() -> None:
 def test_polls_alone_leave_nothing_to_check() -> None:
     sequencer = Sequencer(11)
     sequencer.polled(event(12))
-    assert (sequencer.unsure, sequencer.suspicion(SNAPSHOT_GAP, 13)) == (False, None)
+    assert (sequencer.unsure, sequencer.suspicion(SNAPSHOT_GAP)) == (False, None)
 
 
 @settings(max_examples=500)
