@@ -12,12 +12,28 @@ async def to_end(work: Awaitable[None]) -> None:
     Raises: what ``work`` raises; CancelledError at the end when this task was cancelled.
     """
     task = asyncio.ensure_future(work)
-    cancelled = False
-    while not task.done():
-        try:
-            await asyncio.shield(task)
-        except asyncio.CancelledError:
-            cancelled = True
+    cancelled = await _over(task)
     task.result()
     if cancelled:
         raise asyncio.CancelledError
+
+
+async def end(task: asyncio.Task[None]) -> None:
+    """Cancel a task of one's own and wait until it has cleaned up; what it raises is not looked at.
+
+    Cancel: it waits on all the same, and is cancelled then; else the task would outlive its owner.
+    """
+    task.cancel()
+    if await _over(task):
+        raise asyncio.CancelledError
+
+
+async def _over(task: asyncio.Future[None]) -> bool:
+    """Wait until a task is done; returns whether this one was cancelled meanwhile."""
+    cancelled = False
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError:
+            cancelled = True
+    return cancelled

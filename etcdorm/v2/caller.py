@@ -76,21 +76,23 @@ class Caller:
         *,
         spare: float = 0.0,
         at: str | None = None,
+        wait: float | None = None,
     ) -> T:
         """Send a request until it is answered, its time is up, or it must not be sent again.
 
-        ``at`` names the one endpoint to ask, once.
+        ``at`` names the one endpoint to ask, once; its answer does not make it the one that is asked first.
         Units: ``timeout`` in seconds, over all endpoints and tries; None waits for ever. ``spare`` of them are left
-            over by a write that gets no answer, for whoever wants to look what became of it.
+            over by a write that gets no answer, for whoever wants to look what became of it. With ``wait``, the seconds
+            that a long poll waits once it is registered, ``timeout`` is for what comes before.
         Resend: reads, and what was never sent.
         Cancel: a write may have happened, or may still happen.
         Raises: EtcdUnavailable, EtcdUnconfirmed, EtcdWatchTimedOut, and what ``understand`` raises.
         """
         if not self._observers:
-            return await self._run(request, understand, timeout, spare, at, None)
+            return await self._run(request, understand, timeout, spare, at, wait, None)
         report = Report(self._observers, Call(request.method, str(request.key), request.waits))
         try:
-            result = await self._run(request, understand, timeout, spare, at, report)
+            result = await self._run(request, understand, timeout, spare, at, wait, report)
         except BaseException as error:
             report.ended(error)
             raise
@@ -104,6 +106,7 @@ class Caller:
         timeout: float | None,
         spare: float,
         at: str | None,
+        wait: float | None,
         report: Report | None,
     ) -> T:
         deadline = None if timeout is None else time.monotonic() + timeout
@@ -127,16 +130,17 @@ class Caller:
                     request.form,
                     timeout=self._share(request, deadline, spare),
                     content=request.content,
+                    wait=wait,
                     waits=request.waits,
                 )
                 if report is not None:
                     report.answered(url, answer.status)
                 self._check_cluster(answer, url, words)
                 result = understand(request, answer, words)
-                self._worked(url)
+                self._worked(url, asked=at)
                 return result
             except EtcdRefused:
-                self._worked(url)  # it answered
+                self._worked(url, asked=at)  # it answered
                 raise
             except (NotSent, AnswerLost) as error:
                 failure = error
@@ -205,8 +209,9 @@ class Caller:
             return left
         return left if len(self.endpoints.urls) == 1 else left / 2
 
-    def _worked(self, url: str) -> None:
-        self.endpoints.worked(url)
+    def _worked(self, url: str, *, asked: str | None = None) -> None:
+        if asked is None:  # one that was asked for by name need not be the best
+            self.endpoints.worked(url)
         if self.on_answer is not None:
             self.on_answer()
 

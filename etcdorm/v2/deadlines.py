@@ -27,6 +27,11 @@ class Deadlines:
         if self._timer is None or end < self._timer.when():
             self._set(loop, end)
 
+    def move(self, limit: asyncio.Timeout, seconds: float) -> None:
+        """Put the end of a block off, to so many seconds from now, unless it has come already."""
+        if limit in self._ends:
+            self.start(limit, seconds)
+
     def stop(self, limit: asyncio.Timeout) -> None:
         self._ends.pop(limit, None)
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-import time
 from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Self
 
 from etcdorm.errors import UsageError
-from etcdorm.v2.ending import end
+from etcdorm.finish import end
 from etcdorm.v2.errors import (
     EtcdConnectionFailed,
     EtcdMisconfigured,
@@ -32,6 +31,9 @@ _POLL = 45.0
 
 _PAUSE = 0.5
 """Seconds between two tries when no endpoint answers."""
+
+_TURN = 32
+"""Events after which a step lets other tasks run."""
 
 
 class EternalWatch:
@@ -54,6 +56,7 @@ class EternalWatch:
         self._polls = Polls(source)
         self._pace = Pace(poll)
         self._closed = False
+        self._steps = 0
         self._streaming: Streaming | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -122,9 +125,9 @@ class EternalWatch:
         """One poll: the next event, or None when there was none for this watch."""
         if self.index is None:
             self.index = await self._source.now() + 1
-        began = time.monotonic()
+        began = asyncio.get_running_loop().time()
         try:
-            event = await self._polls.poll(self.index, timeout=self._pace.seconds)
+            event = await self._polls.poll(self.index, wait=self._pace.seconds)
         except EtcdWatchTimedOut as error:
             self._pace.registered(error.index, began)
             if error.index + 1 < self.index and (now := await self._source.now()) + 1 < self.index:
@@ -142,6 +145,9 @@ class EternalWatch:
 
     async def _next_streamed(self, streaming: Streaming) -> EtcdResult:
         while not self._closed:
+            self._steps += 1
+            if not self._steps % _TURN:
+                await asyncio.sleep(0)  # a consumer that never waits must not keep the stream from being drained
             if (event := streaming.take()) is not None:
                 self.index = event.modifiedIndex + 1
                 return event

@@ -7,11 +7,11 @@ import logging
 import secrets
 
 from etcdorm.errors import EtcdormError
+from etcdorm.finish import end
 from etcdorm.path import Path
 from etcdorm.store.types import Owns, StaleRecord
 from etcdorm.v2.client import Client
 from etcdorm.v2.drive import drive, snapshot_of
-from etcdorm.v2.ending import end
 from etcdorm.v2.protocol import remove
 
 _log = logging.getLogger("etcdorm.store")

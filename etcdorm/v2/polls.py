@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from etcdorm.v2.errors import EtcdConnectionFailed, EtcdEventIndexCleared, EtcdWatchTimedOut
+from etcdorm.v2.errors import EtcdConnectionFailed, EtcdEventIndexCleared, EtcdUnavailable, EtcdWatchTimedOut
 from etcdorm.v2.result import EtcdResult
 from etcdorm.v2.sequencer import SNAPSHOT_GAP
 from etcdorm.v2.source import Source
 
-_AT_ONCE = 1.0
-"""Seconds in which a member answers from its history."""
+_AT_ONCE = 0.5
+"""Seconds in which a member that has registered a poll answers from its history."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +36,15 @@ class Polls:
         self._doubt: _Doubt | None = None
         self._turn = 0
 
-    async def poll(self, index: int, *, timeout: float, at: str | None = None) -> EtcdResult:
-        """The first event from ``index`` on; ``at`` names the member to ask.
+    async def poll(self, index: int, *, wait: float) -> EtcdResult:
+        """The first event from ``index`` on.
 
         Raises: EtcdWatchTimedOut; EtcdEventIndexCleared, also when an earlier poll turns out to have skipped events;
             EtcdWatcherCleared; EtcdUnavailable when the member does not answer.
         """
-        member = at or self._choose()
+        member = self._choose()
         try:
-            event = await self._source.poll(index, timeout=timeout, at=member)
+            event = await self._source.poll(index, wait=wait, at=member)
         except EtcdWatchTimedOut as error:
             await self._clear_doubt(member, error.raft_index)
             self._turn += 1  # another member's turn, for one that is cut off does not know that it is
@@ -57,13 +57,32 @@ class Polls:
             self._doubt = _Doubt(index, event.modifiedIndex, member, event.raft_index)
         return event
 
-    def _choose(self) -> str:
+    async def settle(self) -> None:
+        """Make sure that the last poll has skipped nothing, when no other follows it.
+
+        Raises: EtcdEventIndexCleared when it has; EtcdUnavailable when nobody can tell.
+        """
         if self._doubt is not None:
-            return self._doubt.member
+            member = self._doubt.member
+            try:
+                raft_index = await self._source.raft_index(member)
+            except EtcdConnectionFailed:
+                await self._clear_doubt(None, 0)
+            else:
+                await self._clear_doubt(member, raft_index)
+
+    def _choose(self) -> str:
+        return self._by_turns() if self._doubt is None else self._doubt.member
+
+    def _by_turns(self) -> str:
         best, others = self._source.best, self._source.endpoints
         return best if self._turn % 2 == 0 else others[self._turn // 2 % len(others)]
 
     async def _clear_doubt(self, member: str | None, raft_index: int) -> None:
+        """Look again from where the last poll began, unless its member is known to have been sent no snapshot.
+
+        Raises: EtcdEventIndexCleared when that poll has skipped an event; EtcdUnavailable when nobody can tell.
+        """
         doubt = self._doubt
         if doubt is None:
             return
@@ -73,9 +92,10 @@ class Polls:
         index = doubt.index
         while index <= doubt.found:
             try:
-                event = await self._source.poll(index, timeout=_AT_ONCE, at=member or self._source.best)
-            except EtcdConnectionFailed:
-                return  # the doubt stays
+                event = await self._source.poll(index, wait=_AT_ONCE, at=member or self._by_turns())
+            except EtcdConnectionFailed as error:  # the doubt stays
+                self._turn += 1
+                raise EtcdUnavailable(f"what a poll may have skipped can't be looked up: {error}") from error
             if event.modifiedIndex > doubt.found or (
                 event.modifiedIndex < doubt.found and self._source.concerns(event)
             ):

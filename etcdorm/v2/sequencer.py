@@ -8,14 +8,24 @@ gap before a stream, and then go on beside it as a check: what a poll has and th
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 
 from etcdorm.v2.result import EtcdResult
 
 SNAPSHOT_GAP = 5000
 """Raft entries that a follower is behind, at least, when it is sent a snapshot (etcd's DefaultSnapshotCatchUpEntries).
 
-Only then does an open stream of its skip events and go on; see ``Sequencer.probed``.
+Only then does an open stream of its skip events and go on; see ``Sequencer.suspicion``.
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Suspicion:
+    """From ``index`` up to ``end`` the stream may have skipped events; ``known`` are those that came."""
+
+    index: int
+    end: int
+    known: frozenset[int]
 
 
 class Sequencer:
@@ -29,19 +39,24 @@ class Sequencer:
         self.ready: deque[EtcdResult] = deque()
         self.joined = False
         """The stream's events follow on what is known, so they can be handed out as they come."""
+        self.unsure = False
+        """The stream has brought events since it was last known to have skipped none."""
         self._held: deque[EtcdResult] = deque()
         self._opened: int | None = None
         self._last = 0
         self._sure = next
         self._raft = 0
-        self._since: list[int] | None = None
+        self._since: list[int] = []
 
     # -- the stream -------------------------------------------------------------------------------------------------
 
     def opened(self, index: int, raft_index: int) -> None:
-        """A stream was opened when its member stood at ``index``; it brings every later event while it lives."""
+        """A stream was opened when its member stood at ``index``; it brings every later event while it lives.
+
+        Only when nothing is ``unsure``: where the next stream's member stands tells nothing of the last one's.
+        """
         self.closed()
-        self._raft, self._since, self._sure = raft_index, [], self.next
+        self.verified(raft_index, self.next)
         self._opened = self._last = index
         if index < self.next:
             self.joined = True
@@ -55,14 +70,16 @@ class Sequencer:
         if not self.joined:
             self._held.append(event)
         elif index >= self.next:
-            self._take(event, index)
+            self.ready.append(event)
+            self._since.append(index)
+            self.next = index + 1
+            self.unsure = True
 
     def closed(self) -> None:
         """There is no stream any more; polls have to go on from ``next``."""
         self.joined = False
         self._opened = None
         self._held.clear()
-        self._since = None
 
     @property
     def held(self) -> int:
@@ -72,14 +89,17 @@ class Sequencer:
     # -- the polls --------------------------------------------------------------------------------------------------
 
     def polled(self, event: EtcdResult) -> None:
-        """A poll from ``next``, or from before it, brought the first event from there on."""
+        """A poll from ``next``, or from before it, brought the first event from there on; no stream is joined."""
         index = event.modifiedIndex
         if index < self.next:
             return
         if self.joined:
             raise AssertionError("a poll is ahead of a stream that is joined: close the stream first")
         self._join_before(index)
-        self._take(event, index)
+        self.ready.append(event)
+        if self.unsure or self._opened is not None:
+            self._since.append(index)
+        self.next = index + 1
         self._join_after(index)
 
     def passed(self, index: int) -> None:
@@ -96,31 +116,31 @@ class Sequencer:
 
     # -- the check for skipped events -------------------------------------------------------------------------------
 
-    def probed(self, raft_index: int) -> tuple[int, list[int]] | None:
-        """A poll was registered with the stream's own member, which stood at this raft index.
+    def suspicion(self, raft_index: int) -> Suspicion | None:
+        """What the stream may have skipped until now, when its member's raft log stood at this index a moment ago.
 
-        None when the stream can't have skipped anything since the last such probe or its opening. Otherwise the member
-        may have been sent a snapshot: the answer is the index from which on nothing is sure, and those that were handed
-        out since.
+        None when the member can't have been sent a snapshot before that moment: it took too few entries since it was
+        last asked, or the stream was opened.
         """
-        before, since, sure = self._raft, self._since, self._sure
-        self._raft, self._since, self._sure = raft_index, [], self.next
-        if since is None or raft_index - before < SNAPSHOT_GAP:
+        if not self.unsure or raft_index - self._raft < SNAPSHOT_GAP:
             return None
-        return sure, since
+        return Suspicion(self._sure, self.next, frozenset(self._since))
 
-    def _take(self, event: EtcdResult, index: int) -> None:
-        self.ready.append(event)
-        self.next = index + 1
-        if self._since is not None:
-            self._since.append(index)
+    def verified(self, raft_index: int, end: int) -> None:
+        """Nothing was skipped before ``end``; what has come from there on is judged by this raft index next time."""
+        self._raft, self._sure = raft_index, end
+        self._since = [index for index in self._since if index >= end]
+        self.unsure = bool(self._since)
 
     def _join_before(self, index: int) -> None:
         """What the stream brought before ``index`` belongs before what a poll brought at ``index``."""
         while self._held and self._held[0].modifiedIndex < index:
             held = self._held.popleft()
             if held.modifiedIndex >= self.next:
-                self._take(held, held.modifiedIndex)
+                self.ready.append(held)
+                self._since.append(held.modifiedIndex)
+                self.next = held.modifiedIndex + 1
+                self.unsure = True
 
     def _join_after(self, index: int) -> None:
         if self._opened is None or index < self._opened:

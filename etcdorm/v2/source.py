@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import Protocol
 
 from etcdorm.v2 import request as requests
 from etcdorm.v2.caller import Caller, Understand
-from etcdorm.v2.errors import EtcdKeyError
+from etcdorm.v2.errors import EtcdKeyError, EtcdWatchTimedOut
 from etcdorm.v2.request import key_path
 from etcdorm.v2.result import EtcdResult
 from etcdorm.v2.transport import Streamed
+
+_PATIENCE = 3.0
+"""Seconds that a member may take to register a poll; with a password etcd takes some 0.1 s for that."""
 
 
 class Source(Protocol):
@@ -35,10 +38,16 @@ class Source(Protocol):
         """Ask the others first, for a while."""
         ...
 
-    async def poll(self, index: int, *, timeout: float, at: str) -> EtcdResult: ...
+    async def poll(self, index: int, *, wait: float, at: str) -> EtcdResult:
+        """The first event from ``index`` on; ``wait`` is in seconds, from when the member has registered the poll."""
+        ...
 
     async def now(self) -> int:
         """Where the store stands, asked with quorum."""
+        ...
+
+    async def raft_index(self, at: str | None = None) -> int:
+        """Where the raft log of a member stands, or, without one, no less than what is committed by now."""
         ...
 
     def concerns(self, event: EtcdResult) -> bool:
@@ -79,9 +88,9 @@ class KeySource:
             requests.stream(self._key_endpoint, self.name, recursive=self._recursive), self._understand
         )
 
-    async def poll(self, index: int, *, timeout: float, at: str) -> EtcdResult:
+    async def poll(self, index: int, *, wait: float, at: str) -> EtcdResult:
         request = requests.read(self._key_endpoint, self.name, recursive=self._recursive, wait=True, waitIndex=index)
-        return await self._caller.call(request, self._understand, timeout, at=at)
+        return await self._caller.call(request, self._understand, _PATIENCE, at=at, wait=wait)
 
     async def now(self) -> int:
         """Where the store stands, for certain: a wait that broke before it was registered could not tell."""
@@ -90,6 +99,18 @@ class KeySource:
             return (await self._caller.call(request, self._understand, self._caller.timeout)).etcd_index
         except EtcdKeyError as error:
             return error.index
+
+    async def raft_index(self, at: str | None = None) -> int:
+        if at is None:
+            at = self.best
+            request = requests.read(self._key_endpoint, self.name, quorum=True)
+            with suppress(EtcdKeyError):  # which does not tell the raft index, but its read went through the log
+                return (await self._caller.call(request, self._understand, _PATIENCE, at=at)).raft_index
+        request = requests.read(self._key_endpoint, self.name, recursive=self._recursive, wait=True)
+        try:
+            return (await self._caller.call(request, self._understand, _PATIENCE, at=at, wait=0)).raft_index
+        except EtcdWatchTimedOut as error:
+            return error.raft_index
 
 
 def concern(path: str, *, recursive: bool) -> Callable[[EtcdResult], bool]:

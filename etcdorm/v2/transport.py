@@ -54,8 +54,11 @@ class Streamed:
         headers = response.headers
         self._response = response
         self.status = response.status
-        self.index = int(headers.get(_INDEX, 0))
-        self.raft_index = int(headers.get(_RAFT_INDEX, 0))
+        try:
+            self.index = int(headers.get(_INDEX, 0))
+            self.raft_index = int(headers.get(_RAFT_INDEX, 0))
+        except ValueError as error:
+            raise AnswerLost(f"its headers are not etcd's ({error})") from error
         self.cluster_id = headers.get(_CLUSTER_ID, "")
 
     async def read(self) -> bytes:
@@ -147,20 +150,22 @@ class Transport:
         timeout: float | None,
         content: Content = "form",
         waits: bool = False,
+        wait: float | None = None,
     ) -> Answer:
         """Send one request and read its answer.
 
-        Units: ``timeout`` in seconds for all of it; None waits for ever (for watches).
+        Units: ``timeout`` in seconds for all of it; None waits for ever (for watches). With ``wait`` it is for the
+            headers, and so many seconds follow for the body.
         Cancel: the request may have been seen; its connection is dropped.
         Raises: NotSent, TlsFailed, Busy, AnswerLost, HungUp, WaitedInVain; UsageError when the transport is closed.
         """
         if self._pool_size is None or waits:
-            return await self._send(method, url, body, timeout=timeout, content=content)
+            return await self._send(method, url, body, timeout=timeout, content=content, wait=wait)
         begin = time.monotonic()
         async with self._slot(url, timeout):
             if timeout is not None:
                 timeout -= time.monotonic() - begin
-            return await self._send(method, url, body, timeout=timeout, content=content)
+            return await self._send(method, url, body, timeout=timeout, content=content, wait=wait)
 
     @asynccontextmanager
     async def _slot(self, url: str, timeout: float | None) -> AsyncIterator[None]:
@@ -180,7 +185,14 @@ class Transport:
             slots.release()
 
     async def _send(
-        self, method: str, url: str, body: bytes | None, *, timeout: float | None, content: Content
+        self,
+        method: str,
+        url: str,
+        body: bytes | None,
+        *,
+        timeout: float | None,
+        content: Content,
+        wait: float | None,
     ) -> Answer:
         session = self._open()
         # Shorter than the whole: a connection that does not come about in time is then known for one, not for a
@@ -212,6 +224,8 @@ class Transport:
                     except ValueError:
                         response.close()
                         raise
+                    if wait is not None:
+                        self._deadlines.move(limit, wait)
                     stream = response.content
                     # Most bodies come with the headers; then there is nothing to wait for, nor to clean up.
                     body = stream.read_nowait() if stream.is_eof() else await response.read()
@@ -228,7 +242,8 @@ class Transport:
             if self._closed:
                 raise AnswerLost("the client was closed meanwhile", index) from error
             if index is not None:
-                raise WaitedInVain(f"no event within {timeout:.3g} s", index, raft_index) from error
+                waited = timeout if wait is None else wait
+                raise WaitedInVain(f"no event within {waited:.3g} s", index, raft_index) from error
             raise AnswerLost(f"no answer within {timeout:.3g} s") from error
         except (aiohttp.ClientError, _Broken, OSError, ValueError) as error:
             raise AnswerLost(_words(error), index) from _shown(error)
@@ -260,7 +275,7 @@ class Transport:
             raise TlsFailed(f"no TLS with {URL(url).authority}: {error}") from error
         except TimeoutError as error:
             raise AnswerLost("the client was closed meanwhile" if self._closed else "no answer in time") from error
-        except (aiohttp.ClientError, _Broken) as error:
+        except (aiohttp.ClientError, _Broken, OSError) as error:
             raise AnswerLost(_words(error)) from error
 
     def _open(self) -> aiohttp.ClientSession:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from etcdorm.v2.pace import Pace
 from etcdorm.v2.result import EtcdResult, Node
-from etcdorm.v2.sequencer import SNAPSHOT_GAP, Sequencer
+from etcdorm.v2.sequencer import SNAPSHOT_GAP, Sequencer, Suspicion
 
 
 def event(index: int) -> EtcdResult:
@@ -75,34 +75,46 @@ def test_after_a_stream_has_ended_polls_go_on() -> None:
     assert taken(sequencer) == [12, 13]
 
 
-def test_a_member_that_took_few_entries_was_sent_no_snapshot() -> None:
+def streaming(*indexes: int) -> Sequencer:
+    """One whose stream was opened at the raft index 1000, and has brought these events."""
     sequencer = Sequencer(11)
     sequencer.opened(10, 1000)
-    assert sequencer.probed(2000) is None
-    sequencer.streamed(event(12))
-    assert sequencer.probed(2000 + SNAPSHOT_GAP - 1) is None
+    for index in indexes:
+        sequencer.streamed(event(index))
+    return sequencer
+
+
+def test_a_member_that_took_few_entries_was_sent_no_snapshot() -> None:
+    assert streaming(12).suspicion(1000 + SNAPSHOT_GAP - 1) is None
 
 
 def test_a_member_that_took_many_entries_may_have_been_sent_one() -> None:
+    assert streaming(12).suspicion(1000 + SNAPSHOT_GAP) == Suspicion(11, 13, frozenset([12]))
+
+
+def test_a_stream_that_brought_nothing_has_skipped_nothing() -> None:
+    assert streaming().suspicion(1000 + SNAPSHOT_GAP) is None
+
+
+def test_what_came_after_a_check_had_begun_is_left_to_the_next_one() -> None:
+    sequencer = streaming(12, 14)
+    sequencer.verified(2000, 13)
+    assert sequencer.suspicion(2000 + SNAPSHOT_GAP) == Suspicion(13, 15, frozenset([14]))
+
+
+def test_a_stream_that_has_ended_is_still_to_be_checked() -> None:
+    sequencer = streaming(12)
+    sequencer.closed()
+    sequencer.polled(event(13))
+    assert sequencer.suspicion(1000 + SNAPSHOT_GAP) == Suspicion(11, 14, frozenset([12, 13]))
+    sequencer.verified(9000, 14)
+    assert not sequencer.unsure
+
+
+def test_polls_alone_leave_nothing_to_check() -> None:
     sequencer = Sequencer(11)
-    sequencer.opened(10, 1000)
-    sequencer.probed(2000)
-    sequencer.streamed(event(12))
-    assert sequencer.probed(2000 + SNAPSHOT_GAP) == (11, [12])
-
-
-def test_a_member_that_took_many_entries_since_the_stream_was_opened_is_suspected() -> None:
-    sequencer = Sequencer(11)
-    sequencer.opened(10, 1000)
-    assert sequencer.probed(1000 + SNAPSHOT_GAP) == (11, [])
-
-
-def test_a_new_stream_is_not_suspected_for_what_its_member_did_before() -> None:
-    sequencer = Sequencer(11)
-    sequencer.opened(10, 1000)
-    sequencer.probed(2000)
-    sequencer.opened(10, 2 * SNAPSHOT_GAP)
-    assert sequencer.probed(2 * SNAPSHOT_GAP + 1) is None
+    sequencer.polled(event(12))
+    assert (sequencer.unsure, sequencer.suspicion(SNAPSHOT_GAP)) == (False, None)
 
 
 @settings(max_examples=500)
