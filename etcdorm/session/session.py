@@ -1,4 +1,4 @@
-"""The session: models in and out of a store. It plans with the mapping, then acts on the port."""
+"""What users call: the methods of a session, each in terms of the modules beside this one."""
 
 from __future__ import annotations
 
@@ -11,21 +11,14 @@ from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Self, TypeVar
 
-from etcdorm.errors import (
-    AlreadyExistsError,
-    ConflictError,
-    DecodeError,
-    EncodeError,
-    LeaseLapsedError,
-    NotFoundError,
-    UsageError,
-)
+from etcdorm.errors import ConflictError, LeaseLapsedError, UsageError
 from etcdorm.feed import Feed
-from etcdorm.mapping import EtcdModel, Place, Schema, changes, place_of, schema_of, set_place
-from etcdorm.mapping.records import is_ours, to_model
+from etcdorm.mapping import EtcdModel, Place, schema_of, set_place
+from etcdorm.mapping.records import to_model
 from etcdorm.path import Path, encode_segment
 from etcdorm.recipes.lock import Held, Lock
-from etcdorm.store import KEEP, Record, StaleRecord, Store, Ttl
+from etcdorm.session import loading, saving
+from etcdorm.store import KEEP, Store, Ttl
 
 M = TypeVar("M", bound=EtcdModel)
 
@@ -60,23 +53,7 @@ class Session:
             NotFoundError when the record was deleted, LeaseLapsedError when its TTL ran out (the object is a new one
             then, and saving it again makes the record anew); EncodeError; UnconfirmedError; UnavailableError.
         """
-        schema = schema_of(type(model))
-        path = schema.path(model)
-        place = place_of(model)
-        if place is None or place.path != str(path):
-            record = await self._create(schema, model, path, ttl)
-        else:
-            changed = _changed(schema, model, place.record)
-            if not changed and ttl is KEEP:
-                return model
-            try:
-                record = await self._store.commit(place.record, changed, ttl=ttl)
-            except StaleRecord as stale:
-                raise _refused(schema, model, place.record, stale.current, "saved") from None
-            except LeaseLapsedError:
-                set_place(model, None)
-                raise
-        set_place(model, Place.of(record))
+        await saving.save(self._store, model, ttl=ttl)
         return model
 
     async def load(self, model: type[M], /, *key: object, **fields: object) -> M:
@@ -84,15 +61,13 @@ class Session:
 
         Raises: NotFoundError; DecodeError when what is stored does not fit; UsageError for a key that can't be one.
         """
-        found = await self.get(model, *key, **fields)
-        if found is None:
-            raise _not_found(model, schema_of(model).path_from(key, fields))
-        return found
+        schema = schema_of(model)
+        return await loading.load(self._store, schema, schema.path_from(key, fields))
 
     async def get(self, model: type[M], /, *key: object, **fields: object) -> M | None:
         """As ``load``, but None when there is no such record."""
         schema = schema_of(model)
-        return to_model(schema, await self._store.read(schema.path_from(key, fields), owns=schema.owns))
+        return await loading.get(self._store, schema, schema.path_from(key, fields))
 
     async def list(self, model: type[M], /, **fields: object) -> list[M]:
         """All models of a class, sorted by path, of one moment, in one request; key fields narrow it.
@@ -110,11 +85,7 @@ class Session:
         Raises: NotFoundError; DecodeError, with the object as it was.
         """
         schema = schema_of(type(model))
-        path = schema.path(model)
-        fresh = to_model(schema, await self._store.read(path, owns=schema.owns))
-        if fresh is None:
-            raise _not_found(type(model), path)
-        _assign(model, fresh)
+        loading.assign(model, await loading.load(self._store, schema, schema.path(model)))
         return model
 
     async def delete(self, model: EtcdModel) -> None:
@@ -124,13 +95,7 @@ class Session:
         Cancel: it may have happened, whole.
         Raises: ConflictError when another save came between; NotFoundError when it is gone already.
         """
-        schema = schema_of(type(model))
-        place = _place(model, "deleted")
-        try:
-            await self._store.remove(place.record, owns=schema.owns)
-        except StaleRecord as stale:
-            raise _refused(schema, model, place.record, stale.current, "deleted") from None
-        set_place(model, None)
+        await saving.delete(self._store, model)
 
     async def update(self, model: type[M], key: object, change: Callable[[M], M | Awaitable[M | None] | None]) -> M:
         """Load, ``change(model)``, save; and again, from what is there by then, when another save came between.
@@ -144,9 +109,7 @@ class Session:
         deadline = time.monotonic() + self._timeout
         tries = 0
         while True:
-            loaded = to_model(schema, await self._store.read(path, fresh=tries > 0, owns=schema.owns))
-            if loaded is None:
-                raise _not_found(model, path)
+            loaded = await loading.load(self._store, schema, path, fresh=tries > 0)
             changed = change(loaded)
             if inspect.isawaitable(changed):
                 changed = await changed
@@ -185,7 +148,7 @@ class Session:
         Raises: LeaseLapsedError when it has expired already (saving the object makes it anew, with ``ttl=``);
             UsageError for a model without a TTL.
         """
-        place = _place(model, "refreshed")
+        place = saving.known_place(model, "refreshed")
         try:
             record = await self._store.touch(place.record, ttl=ttl)
         except LeaseLapsedError:
@@ -210,7 +173,7 @@ class Session:
         name = target if isinstance(target, str) else str(schema_of(type(target)).path(target))
         async with Lock(self._store, LOCKS / encode_segment(name), ttl=ttl, timeout=timeout) as held:
             if isinstance(target, EtcdModel):
-                await self._fence(target, held.token)
+                await saving.fence(self._store, target, held.token)
             yield held
 
     def watch(self, model: type[M], /, **fields: object) -> Feed[M]:
@@ -233,96 +196,3 @@ class Session:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.close()
-
-    async def _create(self, schema: Schema[M], model: M, path: Path, ttl: Ttl) -> Record:
-        fields = schema.encode(model, document=schema.layout == "document")
-        try:
-            return await self._store.create(path, fields, owns=schema.owns, ttl=None if ttl is KEEP else ttl)
-        except StaleRecord:
-            raise AlreadyExistsError(
-                f"{path}: there is a record already, and this {type(model).__name__} is a new object, so nothing was "
-                "written; load the record to change it"
-            ) from None
-
-    async def _fence(self, model: EtcdModel, token: int) -> None:
-        """Write the token into the record, and so move its version."""
-        schema = schema_of(type(model))
-        path = schema.path(model)
-        place = place_of(model)
-        mine = place.record if place is not None and place.path == str(path) else None
-        while True:
-            record = await self._store.read(path, fresh=True)
-            if record is None or record.is_document or not is_ours(schema, record):
-                return  # nothing to guard, or a record that has no place for a token
-            base = mine if mine is not None and mine.version == record.version else record
-            try:
-                fenced = await self._store.commit(base, {}, fence=token)
-            except StaleRecord:
-                # It is not as this object was loaded, not even where its version is: 0, while no session saved it.
-                mine = None
-                continue
-            if base is mine:
-                set_place(model, Place.of(fenced))
-            return
-
-
-def _changed(schema: Schema[M], model: M, base: Record) -> dict[str, str | None]:
-    after = schema.encode(model, document=base.is_document, onto=base.fields)
-    try:
-        loaded = schema.decode(base.path, base.fields)
-        before = schema.encode(loaded, document=base.is_document, onto=base.fields)
-    except (DecodeError, EncodeError):
-        before = dict(base.fields)  # a validator that depends on more than the value; then what is stored must do
-    return changes(before, after, base.fields)
-
-
-def _refused(schema: Schema[M], model: M, base: Record, current: Record | None, done: str) -> Exception:
-    if current is None:
-        set_place(model, None)
-        name = type(model).__name__
-        anew = f"this {name} is a new object now, and saving it makes the record anew"
-        if base.ttl is not None:
-            # Its remains, which would have told, may be cleared away already; and a document leaves none.
-            return LeaseLapsedError(
-                f"{base.path}: the record had a TTL and does not exist any more, so nothing was {done}; {anew}"
-            )
-        return NotFoundError(
-            f"{base.path}: the record was deleted after this {name} was loaded, so nothing was {done}; {anew}"
-        )
-    theirs = {name for name in {*base.fields, *current.fields} if base.fields.get(name) != current.fields.get(name)}
-    what = f"another save changed {', '.join(sorted(filter(None, theirs)))}" if any(theirs) else "another save came"
-    return ConflictError(
-        f"{base.path}: {what} after this {type(model).__name__} was loaded (version {base.version} then, "
-        f"{current.version} now), so nothing was {done}; reload it and try again, or use session.update",
-        base=_try_decode(schema, base),
-        mine=model,
-        theirs=_try_decode(schema, current),
-    )
-
-
-def _try_decode(schema: Schema[M], record: Record) -> M | None:
-    try:
-        return to_model(schema, record)
-    except DecodeError:
-        return None
-
-
-def _not_found(model: type[EtcdModel], path: Path) -> NotFoundError:
-    return NotFoundError(f"{path}: there is no {model.__name__}")
-
-
-def _place(model: EtcdModel, done: str) -> Place:
-    place = place_of(model)
-    if place is None:
-        raise UsageError(
-            f"this {type(model).__name__} was never loaded or saved, so it can't be {done}; load it from the session"
-        )
-    return place
-
-
-def _assign(model: M, fresh: M) -> None:
-    """Give an object the values and the place of another one, frozen or not."""
-    model.__dict__.clear()
-    model.__dict__.update(fresh.__dict__)
-    object.__setattr__(model, "__pydantic_fields_set__", fresh.__pydantic_fields_set__)
-    object.__setattr__(model, "__pydantic_extra__", fresh.__pydantic_extra__)
