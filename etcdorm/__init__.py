@@ -21,7 +21,7 @@ from etcdorm.errors import (
     UsageError,
 )
 from etcdorm.feed import Feed
-from etcdorm.mapping import AsJson, EtcdModel, Place
+from etcdorm.mapping import AsJson, EtcdModel, Merge, Place
 from etcdorm.mapping.change import Change, Created, Deleted, Expired, Invalid, Updated
 from etcdorm.recipes import Held
 from etcdorm.session import Session
@@ -47,6 +47,7 @@ __all__ = [
     "LeaseLapsedError",
     "LockLostError",
     "LockTimeoutError",
+    "Merge",
     "ModelError",
     "NotFoundError",
     "PathError",

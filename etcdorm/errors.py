@@ -69,7 +69,9 @@ class ConflictError(RefusedError):
     """Another save came between loading and saving.
 
     ``base`` is the model as it was loaded, ``mine`` the one that was to be saved, ``theirs`` what etcd holds now
-    (None when that can't be decoded). Nothing was written: reload and try again, or use ``Session.update``.
+    (``base`` and ``theirs`` are None when that can't be decoded). ``fields`` names what the other save has changed
+    (``port``, ``labels.env``), and ``clashes`` those of them that this one changes too, to something else. Nothing was
+    written: reload and try again, save with ``on_conflict="merge"``, or use ``Session.update``.
     """
 
     def __init__(
@@ -79,11 +81,15 @@ class ConflictError(RefusedError):
         base: BaseModel | None = None,
         mine: BaseModel | None = None,
         theirs: BaseModel | None = None,
+        fields: Sequence[str] = (),
+        clashes: Sequence[str] = (),
     ) -> None:
         super().__init__(message)
         self.base = base
         self.mine = mine
         self.theirs = theirs
+        self.fields = tuple(fields)
+        self.clashes = tuple(clashes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,7 +62,8 @@ class EtcdModel(BaseModel, metaclass=ModelMetaclass):
     """A Pydantic model with a place in etcd.
 
     ``class Node(EtcdModel, path="/nodes/{name}")`` keeps each field in keys of its own, below ``/nodes/<name>``;
-    ``layout="document"`` keeps the model as JSON in one key. Both are inherited. A class without a path is abstract.
+    ``layout="document"`` keeps the model as JSON in one key. A record is made with the ``ttl``, in whole seconds, unless
+    the save says another. All three are inherited, and a class without a path is abstract.
     Pydantic's settings are class arguments too, as in ``frozen=True``.
 
     Raises: ModelError for a class that can't be mapped, when it is made, or first used if it has forward references.
@@ -71,16 +72,23 @@ class EtcdModel(BaseModel, metaclass=ModelMetaclass):
     model_config = JSON_CONFIG
 
     def __init_subclass__(
-        cls, *, path: str | None = None, layout: Layout | None = None, **config: Unpack[ConfigDict]
+        cls,
+        *,
+        path: str | None = None,
+        layout: Layout | None = None,
+        ttl: int | None = None,
+        **config: Unpack[ConfigDict],
     ) -> None:
         super().__init_subclass__(**config)
         with suppress(NameError):  # forward references, from Python 3.14 on; the name is then found with all the rest,
             check_names(cls, inspect.get_annotations(cls))  # but only after Pydantic has warned of it
         if layout is not None and layout not in get_args(Layout):
             raise ModelError(f"{cls.__name__}: the layout {layout!r} must be one of {get_args(Layout)}")
+        if ttl is not None and (isinstance(ttl, bool) or not isinstance(ttl, int) or ttl < 1):
+            raise ModelError(f"{cls.__name__}: the ttl {ttl!r} must be whole seconds, from 1 on")
         inherited: object = getattr(cls, DECLARATION, None)
         base = inherited if isinstance(inherited, Declaration) else Declaration()
-        setattr(cls, DECLARATION, Declaration(path or base.path, layout or base.layout))
+        setattr(cls, DECLARATION, Declaration(path or base.path, layout or base.layout, ttl or base.ttl))
 
     @classmethod
     def __pydantic_init_subclass__(cls, **arguments: object) -> None:

@@ -31,10 +31,11 @@ _SCHEMA: Final = "__etcd_schema__"
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """What the line ``class Node(EtcdModel, path=..., layout=...)`` says; an abstract class has no path."""
+    """What the line ``class Node(EtcdModel, path=..., layout=..., ttl=...)`` says; an abstract class has no path."""
 
     path: str | None = None
-    layout: Layout = "directory"
+    layout: Layout | None = None
+    ttl: int | None = None
 
 
 class Schema(Paths[M]):
@@ -44,14 +45,16 @@ class Schema(Paths[M]):
     reference is open.
     """
 
-    def __init__(self, model: type[M], path: str, layout: Layout) -> None:
+    def __init__(self, model: type[M], path: str, layout: Layout | None = None, ttl: int | None = None) -> None:
         template = Template.parse(path)
         if not model.__pydantic_complete__:
             model.model_rebuild()
         check_fields(model)
         compiler = Compiler(model, extra_allowed=layout == "document")
         super().__init__(model, template, {name: _key_field(model, name, compiler) for name in template.fields})
-        self.layout: Layout = layout
+        self.layout: Final = layout
+        """None when the class leaves it to the session."""
+        self.ttl: Final = ttl
         self._codec = compiler.compile(keys=template.fields)
         self._reader = Reader(model, self._codec)
 
@@ -148,7 +151,7 @@ def compile_schema(cls: type[M]) -> Schema[M]:
         raise ModelError(
             f'{cls.__name__} has no path to be stored at: class {cls.__name__}(..., path="/some/{{field}}")'
         )
-    schema = Schema(cls, declaration.path, declaration.layout)
+    schema = Schema(cls, declaration.path, declaration.layout, declaration.ttl)
     setattr(cls, _SCHEMA, schema)
     return schema
 

@@ -1,0 +1,139 @@
+"""Two edits of one model, made of the same base, put together field by field."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final, Generic, TypeVar
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from etcdorm.mapping.annotations import bare
+from etcdorm.mapping.markers import AsJson, Merge
+from etcdorm.mapping.values import same
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class _Gone(Enum):
+    GONE = "gone"
+
+
+_GONE: Final = _Gone.GONE
+"""Stands for an entry of a map that is not there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Merged(Generic[M]):
+    """``model`` holds what could be put together; ``clashes`` names the fields that both changed, and not alike."""
+
+    model: M
+    clashes: tuple[str, ...]
+
+
+def merge(base: M, mine: M, theirs: M) -> Merged[M]:
+    """Take each edit of ``mine`` and of ``theirs``; where both edited one value, what its ``Merge`` marker says.
+
+    Models within and the entries of maps are merged one by one, unless ``AsJson`` keeps them as a whole. The model is
+    a copy of ``mine`` and not validated.
+    """
+    merging = _Merging()
+    return Merged(merging.models(base, mine, theirs, ""), tuple(merging.clashes))
+
+
+def edited(before: M, after: M) -> tuple[str, ...]:
+    """The names of what differs in two models of one class, as ``merge`` names it: ``port``, ``labels.env``."""
+    return tuple(_differences(before, after, ""))
+
+
+class _Merging:
+    def __init__(self) -> None:
+        self.clashes: list[str] = []
+
+    def models(self, base: M, mine: M, theirs: M, at: str) -> M:
+        values: dict[str, object] = {}
+        for name, field in type(mine).model_fields.items():
+            if field.exclude:
+                continue
+            one, other, third = (getattr(model, name, None) for model in (base, mine, theirs))
+            value = self.values(one, other, third, f"{at}{name}", *_rules(field))
+            if value is not other:
+                values[name] = value
+        extras = self._maps(*(model.model_extra or {} for model in (base, mine, theirs)), at)
+        result = mine.model_copy(update={**values, **extras})
+        if result.__pydantic_extra__ is not None:
+            for name in result.__pydantic_extra__.keys() - extras.keys():
+                del result.__pydantic_extra__[name]
+        return result
+
+    def values(
+        self, base: object, mine: object, theirs: object, at: str, rule: Merge | None = None, whole: bool = False
+    ) -> object:
+        if same(mine, theirs) or same(base, theirs):
+            return mine
+        if same(base, mine):
+            return theirs
+        if rule is not None and _GONE not in (mine, theirs):
+            return rule.resolve(base, mine, theirs)
+        if not whole:
+            if _are_models(base, mine, theirs):
+                return self.models(base, mine, theirs, f"{at}.")
+            if isinstance(base, dict) and isinstance(mine, dict) and isinstance(theirs, dict):
+                merged = copy.copy(mine)  # of its own class, as a defaultdict
+                merged.clear()
+                merged.update(self._maps(base, mine, theirs, f"{at}."))
+                return merged
+        self.clashes.append(at)
+        return mine
+
+    def _maps(
+        self, base: Mapping[str, object], mine: Mapping[str, object], theirs: Mapping[str, object], at: str
+    ) -> dict[str, object]:
+        names = dict.fromkeys((*mine, *theirs, *base))  # in the order of mine, and then what they have added
+        entries = {
+            name: self.values(base.get(name, _GONE), mine.get(name, _GONE), theirs.get(name, _GONE), f"{at}{name}")
+            for name in names
+        }
+        return {name: entry for name, entry in entries.items() if entry is not _GONE}
+
+
+def _differences(before: BaseModel, after: BaseModel, at: str) -> list[str]:
+    found: list[str] = []
+    for name, field in type(after).model_fields.items():
+        if not field.exclude:
+            _, whole = _rules(field)
+            found += _difference(getattr(before, name, None), getattr(after, name, None), f"{at}{name}", whole=whole)
+    return found + _entries(before.model_extra or {}, after.model_extra or {}, at)
+
+
+def _difference(before: object, after: object, at: str, *, whole: bool = False) -> list[str]:
+    if same(before, after):
+        return []
+    if not whole:
+        if isinstance(before, BaseModel) and isinstance(after, BaseModel) and type(before) is type(after):
+            return _differences(before, after, f"{at}.") or [at]
+        if isinstance(before, dict) and isinstance(after, dict):
+            return _entries(before, after, f"{at}.")
+    return [at]
+
+
+def _entries(before: Mapping[str, object], after: Mapping[str, object], at: str) -> list[str]:
+    return [
+        difference
+        for name in dict.fromkeys((*before, *after))
+        for difference in _difference(before.get(name, _GONE), after.get(name, _GONE), f"{at}{name}")
+    ]
+
+
+def _rules(field: FieldInfo) -> tuple[Merge | None, bool]:
+    """What a field's markers say: how two edits of it become one, and whether it is only ever edited as a whole."""
+    metadata = bare(field.annotation, field.metadata).metadata
+    rule = next((item for item in metadata if isinstance(item, Merge)), None)
+    return rule, any(isinstance(item, AsJson) for item in metadata)
+
+
+def _are_models(base: object, mine: object, theirs: object) -> bool:
+    return isinstance(mine, BaseModel) and type(base) is type(mine) is type(theirs)
