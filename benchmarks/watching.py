@@ -7,7 +7,7 @@ import gc
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -53,14 +53,15 @@ async def measure(
             await watcher.open(host, port)
             stack.push_async_callback(watcher.close)
 
-        async def one(watcher: Watcher) -> float:
-            return await _slice(watcher, writer, events)
+        def slices(watcher: Watcher) -> Callable[[], Awaitable[float]]:
+            return lambda: _slice(watcher, writer, events)
 
+        floor = slices(watchers[FLOOR])
         await _order(writer, 1)
         for name, watcher in watchers.items():
             try:
-                await one(watcher)
-                measured[name] = await paired(lambda: one(watchers[FLOOR]), lambda each=watcher: one(each), pairs)
+                await slices(watcher)()
+                measured[name] = await paired(floor, slices(watcher), pairs)
             except Exception as error:  # whatever another library raises: it is told, and the others go on
                 failed[name] = f"{type(error).__name__}: {error}"
     return measured, failed

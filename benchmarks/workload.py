@@ -8,7 +8,9 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from inspect import iscoroutinefunction
-from typing import Literal, TypeGuard, get_args
+from typing import Literal, get_args
+
+from typing_extensions import TypeIs
 
 from benchmarks.contenders.port import Blocking, Contender
 
@@ -108,6 +110,6 @@ def check(value: str) -> None:
         raise AssertionError(f"a read brought {value!r} instead of {VALUE!r}")
 
 
-def is_async(contender: Contender | Blocking) -> TypeGuard[Contender]:
+def is_async(contender: Contender | Blocking) -> TypeIs[Contender]:
     call: Callable[..., object] = contender.read
     return iscoroutinefunction(call)
