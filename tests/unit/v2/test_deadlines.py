@@ -27,12 +27,8 @@ async def test_of_two_blocks_the_one_that_is_due_ends() -> None:
             return "timed out"
         return "done"
 
-    assert await asyncio.gather(wait(60), wait(0.01), wait(0.02), wait(30)) == [
-        "done",
-        "timed out",
-        "timed out",
-        "done",
-    ]
+    ends = await asyncio.gather(*(wait(seconds) for seconds in (60, 0.01, 0.02, 30)))
+    assert ends == ["done", "timed out", "timed out", "done"]
 
 
 async def test_all_blocks_can_be_ended_those_without_a_time_too() -> None:
@@ -52,10 +48,15 @@ async def test_a_moved_end_counts_from_then() -> None:
 
 async def test_an_end_that_has_come_is_not_moved() -> None:
     deadlines = Deadlines()
-    with pytest.raises(TimeoutError), deadlines.within(60) as deadline:
-        deadlines.end_all()
-        deadline.move(60)
-        await asyncio.Event().wait()
+
+    async def wait() -> None:
+        with deadlines.within(60) as deadline:
+            deadlines.end_all()
+            deadline.move(60)
+            await asyncio.Event().wait()
+
+    with pytest.raises(TimeoutError):
+        await wait()
 
 
 async def test_a_task_that_others_cancel_at_that_moment_is_cancelled() -> None:
