@@ -11,7 +11,7 @@ import pytest
 from etcdorm import ConflictError, EtcdModel, UnavailableError, UnconfirmedError, connect
 from etcdorm.errors import UsageError
 from etcdorm.testing import EtcdBinary, EtcdCluster, EtcdServer
-from etcdorm.v2 import Client, EtcdUnavailable, EtcdUnconfirmed
+from etcdorm.v2 import Client, EtcdLeaderElectionInProgress, EtcdUnavailable, EtcdUnconfirmed
 
 
 class Unit(EtcdModel, path="/units/{name}"):
@@ -32,6 +32,13 @@ async def cut_off(cluster: EtcdCluster) -> tuple[EtcdServer, list[str]]:
     await asyncio.to_thread(cluster.isolate, old)
     await asyncio.to_thread(wait_for_another, cluster, old)
     return old, [url for url in cluster.urls if url != old.url]
+
+
+async def told_leader(client: Client) -> str | None:
+    try:
+        return (await client.leader())["name"]
+    except EtcdLeaderElectionInProgress:
+        return None
 
 
 def wait_for_another(cluster: EtcdCluster, leader: EtcdServer) -> None:
@@ -58,6 +65,18 @@ async def test_a_client_of_a_leader_that_is_cut_off_is_told_so_and_one_of_all_me
         for url in parted.urls:
             async with Client(url, timeout=20) as each:
                 assert (await each.read("/key", quorum=True)).modifiedIndex == written.modifiedIndex
+
+
+async def test_a_leader_that_is_cut_off_goes_on_saying_that_it_leads_but_not_that_there_is_a_leader(
+    parted: EtcdCluster,
+) -> None:
+    old, _ = await cut_off(parted)
+    async with Client(old.url, timeout=5) as alone:
+        leader = await told_leader(alone)
+        while leader is not None:  # until it has noticed
+            assert leader == old.name
+            leader = await told_leader(alone)
+        assert (await alone.stats())["state"] == "StateLeader"
 
 
 async def test_no_read_goes_back_in_time_to_a_member_that_is_cut_off(parted: EtcdCluster) -> None:
