@@ -4,6 +4,8 @@ usage:
   python3 dev.py demo              start a real etcd and walk through what etcdorm does with it
   python3 dev.py test              every check: ruff, mypy, import-linter, pytest
   python3 dev.py test ARGUMENT...  pytest alone, with these arguments, as in: dev.py test tests/unit -k path
+  python3 dev.py bench             how fast the v2 client is, beside others, on a real etcd
+  python3 dev.py bench --help      what else can be said to it
 
 The first run sets .venv up and takes its time; later runs start at once, until pyproject.toml changes.
 """
@@ -54,6 +56,12 @@ CHECKS = {
     "import-linter": ("-c", "from importlinter.cli import lint_imports_command as main; main()"),
 }
 
+# The extras that pip is asked for: each brings all that those before it do.
+EXTRAS = ("server", "dev", "dev,bench")
+# One of the clients to measure. The dnspython that etcdorm has is all it needs, but it asks for dnspython3, and that
+# replaces dnspython by one of 2016, or writes over its files: etcdorm can't be imported any more.
+AIO_ETCD = "aio-etcd==0.4.6.1"
+
 # Set in a user's shell or a CI job, each of these would send the installation or the imports to another place.
 DIVERTING = {
     *("VIRTUAL_ENV", "PYTHONHOME", "PYTHONPATH", "__PYVENV_LAUNCHER__"),
@@ -75,6 +83,9 @@ def main(arguments: Sequence[str]) -> int:
     if command == "test":
         prepare("dev")
         return become("-m", "pytest", *rest) if rest else test()
+    if command == "bench":
+        prepare("dev,bench")
+        become("-m", "benchmarks", *rest)
     print(f"dev.py does not know {' '.join(arguments)!r}\n\n{__doc__.strip()}", file=sys.stderr)
     return 2
 
@@ -94,34 +105,42 @@ def test() -> int:
 # -- .venv --------------------------------------------------------------------------------------------------------
 
 
-def prepare(extra: str) -> None:
-    """See to it that .venv works and holds etcdorm, editable, with what ``extra`` asks for."""
+def prepare(extras: str) -> None:
+    """See to it that .venv works and holds etcdorm, editable, with what ``extras`` ask for."""
     fault = venv_fault()
-    wanted = stamp_line(extra, (ROOT / "pyproject.toml").read_bytes(), THIS_PYTHON, str(ROOT))
+    wanted = stamp_line(extras, (ROOT / "pyproject.toml").read_bytes(), THIS_PYTHON, str(ROOT))
     if not fault and covers(read_stamp(), wanted):
         return
     if fault:
         make_venv(fault)
     STAMP.unlink(missing_ok=True)  # until pip has come to its end, nothing is known to be installed
-    pip = ("-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--editable", f".[{extra}]")
-    if not quietly(f"installing etcdorm[{extra}] into .venv", [str(PYTHON), *pip]):
-        sys.exit(
-            "pip could not install what etcdorm needs; its own words are above.\n"
-            "It needs the Python package index that pip is configured for. "
-            "Once that is in reach, run the same command again."
-        )
+    install(f"etcdorm[{extras}]", "--editable", f".[{extras}]")
+    if extras.endswith("bench"):
+        install(AIO_ETCD, "--no-deps", AIO_ETCD)
     STAMP.write_text(wanted + "\n")
 
 
-def stamp_line(extra: str, pyproject: bytes, python: str, root: str) -> str:
+def install(what: str, *arguments: str) -> None:
+    """``pip install``, in .venv; ends this process when that fails."""
+    pip = ("-m", "pip", "install", "--disable-pip-version-check", "--no-input", *arguments)
+    if not quietly(f"installing {what} into .venv", [str(PYTHON), *pip]):
+        sys.exit(
+            f"pip could not install {what}; its own words are above.\n"
+            "It needs the Python package index that pip is configured for. "
+            "Once that is in reach, run the same command again."
+        )
+
+
+def stamp_line(extras: str, pyproject: bytes, python: str, root: str) -> str:
     """What is remembered of an installation: for whom it was, and a hash of all that it depends on."""
-    digest = hashlib.sha256(b"\0".join((pyproject, python.encode(), os.fsencode(root))))
-    return f"{extra} {digest.hexdigest()}"
+    digest = hashlib.sha256(b"\0".join((pyproject, AIO_ETCD.encode(), python.encode(), os.fsencode(root))))
+    return f"{extras} {digest.hexdigest()}"
 
 
 def covers(installed: str, wanted: str) -> bool:
-    """Whether the installation of one stamp line does for another one: ``dev`` brings all that ``server`` does."""
-    return wanted in (installed, installed.replace("dev ", "server ", 1))
+    """Whether the installation of one stamp line does for another one."""
+    extras, _, digest = wanted.partition(" ")
+    return installed in (f"{more} {digest}" for more in EXTRAS[EXTRAS.index(extras) :])
 
 
 def read_stamp() -> str:

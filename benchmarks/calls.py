@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from functools import partial
 
 from benchmarks.contenders.found import CALLERS
 from benchmarks.workload import OPERATIONS, Running
@@ -15,9 +16,8 @@ async def main(name: str, host: str, port: str, *counts: str) -> None:
     # Several such processes run at once, and a swap must find the key as it left it.
     below = f"/bench/{os.getpid():07}"
     async with Running(kind, host, int(port), workers=1, below=below) as running:
-        await running.check()
         for operation, calls in zip(OPERATIONS, counts, strict=True):
-            await running.run(operation, calls=int(calls), at_once=1)
+            await running.run(operation, partial(range, int(calls)), at_once=1)
 
 
 if __name__ == "__main__":

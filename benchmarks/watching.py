@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmarks.contenders.found import FLOOR
 from benchmarks.contenders.port import Watcher
-from benchmarks.timing import Measured, paired
+from benchmarks.pairs import Pair, Run, Slice, collect
 
 KEY = "/bench/watched"
 _PATIENCE = 30.0  # seconds for one slice
@@ -38,14 +38,12 @@ async def writing(host: str, port: int) -> AsyncIterator[asyncio.subprocess.Proc
 
 
 async def measure(
-    kinds: Mapping[str, type[Watcher]], host: str, port: int, *, pairs: int, events: int
-) -> tuple[dict[str, Measured], dict[str, str]]:
-    """The CPU time per event of each way to watch, and what ended those that failed.
+    kinds: Mapping[str, type[Watcher]], host: str, port: int, *, rounds: int, events: int
+) -> tuple[dict[str, list[Pair]], dict[str, str]]:
+    """The pairs of each way to watch, and what ended those that failed.
 
     ``events`` must stay below the 1000 of etcd's history, out of which those that poll read what they are behind.
     """
-    measured: dict[str, Measured] = {}
-    failed: dict[str, str] = {}
     async with AsyncExitStack() as stack:
         writer = await stack.enter_async_context(writing(host, port))
         watchers = {name: kind() for name, kind in kinds.items()}
@@ -53,17 +51,15 @@ async def measure(
             await watcher.open(host, port)
             stack.push_async_callback(watcher.close)
 
-        async def one(watcher: Watcher) -> float:
-            return await _slice(watcher, writer, events)
+        def slices(watcher: Watcher) -> Run[None]:
+            return lambda _: _slice(watcher, writer, events)
 
+        contenders = {name: slices(watcher) for name, watcher in watchers.items()}
         await _order(writer, 1)
-        for name, watcher in watchers.items():
-            try:
-                await one(watcher)
-                measured[name] = await paired(lambda: one(watchers[FLOOR]), lambda each=watcher: one(each), pairs)
-            except Exception as error:  # whatever another library raises: it is told, and the others go on
-                failed[name] = f"{type(error).__name__}: {error}"
-    return measured, failed
+        _, unable = await collect(contenders[FLOOR], contenders, [None], 1)  # the first slice of each costs more
+        able = {name: run for name, run in contenders.items() if name not in unable}
+        measured, failed = await collect(contenders[FLOOR], able, [None], rounds)
+    return {name: columns[None] for name, columns in measured.items()}, {**unable, **failed}
 
 
 async def _order(writer: asyncio.subprocess.Process, events: int) -> None:
@@ -73,15 +69,14 @@ async def _order(writer: asyncio.subprocess.Process, events: int) -> None:
     await writer.stdout.readline()
 
 
-async def _slice(watcher: Watcher, writer: asyncio.subprocess.Process, events: int) -> float:
-    """The seconds of CPU per event."""
+async def _slice(watcher: Watcher, writer: asyncio.subprocess.Process, events: int) -> Slice:
     assert writer.stdin is not None
     assert writer.stdout is not None
     order = writer.stdin
     gc.collect()
-    begun = time.process_time()
+    begun, begun_cpu = time.perf_counter(), time.process_time()
     async with asyncio.timeout(_PATIENCE):
         await watcher.follow(KEY, events, lambda: order.write(f"{KEY} {events}\n".encode()))
-        taken = time.process_time() - begun
+        taken, taken_cpu = time.perf_counter() - begun, time.process_time() - begun_cpu
         await writer.stdout.readline()
-    return taken / events
+    return Slice(taken / events, taken_cpu / events)

@@ -1,21 +1,27 @@
-"""What is measured: one of three operations on a small key, so many calls of it, one at a time or many at once."""
+"""What is measured: one of three operations on a small key, one call at a time or many at once."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from inspect import iscoroutinefunction
-from typing import Literal, TypeGuard, get_args
+from typing import Literal, get_args
+
+from typing_extensions import TypeIs
 
 from benchmarks.contenders.port import Blocking, Contender
+from benchmarks.pairs import Slice
 
 Operation = Literal["read", "write", "swap"]
 OPERATIONS: tuple[Operation, ...] = get_args(Operation)
 
 VALUE = "eu-west-1"
+
+Turns = Callable[[], Iterable[object]]
+"""Makes the turns of one worker, which makes a call in each."""
 
 
 class Running:
@@ -44,63 +50,76 @@ class Running:
         else:
             self._contender.close()
 
-    async def check(self) -> None:
-        """One call of each kind for each worker, which opens its connection; raises when an answer is wrong."""
-        await self.run("write", calls=len(self._keys), at_once=len(self._keys))
-        await self.run("read", calls=len(self._keys), at_once=len(self._keys))
+    async def run(self, operation: Operation, turns: Turns, *, at_once: int) -> Slice:
+        """Make calls, in each of so many workers one for each turn. Blocks the loop when the contender does.
 
-    async def run(self, operation: Operation, *, calls: int, at_once: int) -> float:
-        """Make the calls; returns the seconds they took. Blocks the loop when the contender does."""
+        Each worker writes its key before the time counts: that opens its connection again when it was closed in
+        the meantime, and brings the index for its swaps, as others write the same keys between two slices.
+        """
         keys = self._keys[:at_once]
-        if operation == "swap":
-            await self._learn_indexes(keys)
+        await self._share_out("write", keys, lambda: range(1))
         gc.collect()
-        begun = time.perf_counter()
-        await self._share_out(operation, keys, calls // at_once)
-        return time.perf_counter() - begun
+        begun, begun_cpu = time.perf_counter(), time.process_time()
+        calls = await self._share_out(operation, keys, turns)
+        taken, taken_cpu = time.perf_counter() - begun, time.process_time() - begun_cpu
+        return Slice(taken / calls, taken_cpu / calls)
 
-    async def _share_out(self, operation: Operation, keys: list[str], calls: int) -> None:
+    async def _share_out(self, operation: Operation, keys: list[str], turns: Turns) -> int:
+        """The number of calls that were made."""
         contender = self._contender
         if is_async(contender):
             if len(keys) == 1:
-                await self._work(contender, operation, keys[0], calls)
-            else:
-                await asyncio.gather(*(self._work(contender, operation, key, calls) for key in keys))
-        elif len(keys) == 1:
-            self._work_blocking(contender, operation, keys[0], calls)
-        else:
-            list(self._threads.map(lambda key: self._work_blocking(contender, operation, key, calls), keys))
+                return await self._work(contender, operation, keys[0], turns())
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._work(contender, operation, key, turns())) for key in keys]
+            return sum(task.result() for task in tasks)
+        if len(keys) == 1:
+            return self._work_blocking(contender, operation, keys[0], turns())
+        return sum(self._threads.map(lambda key: self._work_blocking(contender, operation, key, turns()), keys))
 
-    async def _learn_indexes(self, keys: list[str]) -> None:
-        """Others write the same keys between two slices."""
-        contender = self._contender
-        for key in keys:
-            written = contender.write(key, VALUE)
-            self._indexes[key] = written if isinstance(written, int) else await written
-
-    async def _work(self, contender: Contender, operation: Operation, key: str, calls: int) -> None:
+    async def _work(self, contender: Contender, operation: Operation, key: str, turns: Iterable[object]) -> int:
+        done = 0
+        index = self._indexes.get(key, 0)
         if operation == "read":
-            for _ in range(calls):
+            for _ in turns:
                 check(await contender.read(key))
+                done += 1
         elif operation == "write":
-            for _ in range(calls):
-                await contender.write(key, VALUE)
+            for _ in turns:
+                index = await contender.write(key, VALUE)
+                done += 1
         else:
-            index = self._indexes[key]
-            for _ in range(calls):
+            for _ in turns:
                 index = await contender.swap(key, VALUE, index)
+                done += 1
+        self._indexes[key] = index
+        return done
 
-    def _work_blocking(self, contender: Blocking, operation: Operation, key: str, calls: int) -> None:
+    def _work_blocking(self, contender: Blocking, operation: Operation, key: str, turns: Iterable[object]) -> int:
+        done = 0
+        index = self._indexes.get(key, 0)
         if operation == "read":
-            for _ in range(calls):
+            for _ in turns:
                 check(contender.read(key))
+                done += 1
         elif operation == "write":
-            for _ in range(calls):
-                contender.write(key, VALUE)
+            for _ in turns:
+                index = contender.write(key, VALUE)
+                done += 1
         else:
-            index = self._indexes[key]
-            for _ in range(calls):
+            for _ in turns:
                 index = contender.swap(key, VALUE, index)
+                done += 1
+        self._indexes[key] = index
+        return done
+
+
+def lasting(seconds: float) -> Iterator[None]:
+    """Turns for so long; the first one in any case."""
+    end = time.perf_counter() + seconds
+    yield
+    while time.perf_counter() < end:
+        yield
 
 
 def check(value: str) -> None:
@@ -108,6 +127,6 @@ def check(value: str) -> None:
         raise AssertionError(f"a read brought {value!r} instead of {VALUE!r}")
 
 
-def is_async(contender: Contender | Blocking) -> TypeGuard[Contender]:
+def is_async(contender: Contender | Blocking) -> TypeIs[Contender]:
     call: Callable[..., object] = contender.read
     return iscoroutinefunction(call)

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from types import TracebackType
-from typing import Self
 from urllib.parse import urlsplit
 
 from etcdorm.embedded.binary import EtcdBinary
+from etcdorm.embedded.block import Block
 from etcdorm.embedded.command import HOST
+from etcdorm.embedded.network import Network
 from etcdorm.embedded.probe import free_ports, leader_of
 from etcdorm.embedded.server import EtcdServer, PortTakenError
-from etcdorm.embedded.threads import run_to_end
 from etcdorm.errors import ServerError, UsageError
 
 _PORT_TRIES = 5
@@ -28,12 +26,13 @@ _POLL = 0.02
 _TIMING = ("--heartbeat-interval=50", "--election-timeout=500")
 
 
-class EtcdCluster:
+class EtcdCluster(Block):
     """A real etcd cluster: ``async with EtcdCluster() as cluster``, or ``with``, or ``start()`` and ``stop()``.
 
     Each of its ``members`` is an :class:`EtcdServer`, to be killed, restarted, paused and resumed. ``binary`` is one
-    for all members, or a sequence with one for each. ``extra_args`` are given to every member. The data lives in
-    temporary directories and goes with the cluster, which never outlives this process.
+    for all members, or a sequence with one for each. ``extra_args`` are given to every member. With ``partitions`` they
+    reach each other through ports of this process, which :meth:`isolate` closes. The data lives in temporary
+    directories and goes with the cluster, which never outlives this process.
 
     As with :class:`EtcdServer`, the plain methods block; in asyncio code call them by ``asyncio.to_thread``.
     """
@@ -44,8 +43,10 @@ class EtcdCluster:
         *,
         binary: EtcdBinary | str | os.PathLike[str] | Sequence[EtcdBinary] | None = None,
         extra_args: Sequence[str] = (),
+        partitions: bool = False,
         start_timeout: float = 20.0,
     ) -> None:
+        super().__init__()
         if size < 1:
             raise UsageError(f"a cluster has at least one member, not {size}")
         if isinstance(binary, Sequence) and not isinstance(binary, str):
@@ -56,8 +57,10 @@ class EtcdCluster:
             self._binaries = [binary] * size
         self._extra_args = tuple(extra_args)
         self._start_timeout = start_timeout
-        self._abandoned = threading.Event()
+        self._partitions = partitions
         self._members: tuple[EtcdServer, ...] = ()
+        self._network: Network | None = None
+        self._peer_ports: dict[str, int] = {}
 
     @property
     def members(self) -> tuple[EtcdServer, ...]:
@@ -80,7 +83,7 @@ class EtcdCluster:
         """
         by_name = {member.name: member for member in self.members}
         deadline = time.monotonic() + _LEADER_PATIENCE
-        while time.monotonic() < deadline and not self._abandoned.is_set():
+        while time.monotonic() < deadline and not self.abandoned.is_set():
             votes = Counter(leader_of(urlsplit(member.url).port or 0) for member in self.members if member.running)
             for name, count in votes.items():
                 if name in by_name and 2 * count > len(by_name) and by_name[name].running:
@@ -92,6 +95,19 @@ class EtcdCluster:
         """All members but the leader."""
         leader = self.leader()
         return [member for member in self.members if member is not leader]
+
+    def isolate(self, *members: EtcdServer) -> None:
+        """Cut each of these members off from all others, and them alone; clients still reach them.
+
+        Raises: UsageError for a cluster without ``partitions``.
+        """
+        if self._network is None:
+            raise UsageError("members can be isolated in a cluster that was made for it: EtcdCluster(partitions=True)")
+        self._network.isolate(frozenset(self._peer_ports[member.name] for member in members))
+
+    def rejoin(self) -> None:
+        """Let all members reach each other again."""
+        self.isolate()
 
     # -- from start to stop -----------------------------------------------------------------------------------------
 
@@ -120,57 +136,50 @@ class EtcdCluster:
         """End all members and remove their data. It always ends, and may be called twice."""
         members, self._members = self._members, ()
         _all_at_once([member.stop for member in members])
+        if self._network is not None:
+            self._network.stop()
+            self._network = None
 
     def _start_members(self) -> None:
         size = len(self._binaries)
-        ports = free_ports(2 * size)
-        names = [f"member-{ports[2 * number]}" for number in range(size)]  # no other cluster's member has this name
-        peers = ",".join(f"{name}=http://{HOST}:{ports[2 * number + 1]}" for number, name in enumerate(names))
+        ports = free_ports(3 * size)
+        clients, listened, advertised = ports[:size], ports[size : 2 * size], ports[2 * size :]
+        if not self._partitions:
+            advertised = listened
+        names = [f"member-{port}" for port in clients]  # no other cluster's member has this name
+        self._peer_ports = dict(zip(names, advertised, strict=True))
+        urls = {name: f"http://{HOST}:{port}" for name, port in self._peer_ports.items()}
+        everybody = ",".join(f"{name}={url}" for name, url in urls.items())
+        if self._partitions:
+            self._network = Network(dict(zip(advertised, listened, strict=True)))
+            try:
+                self._network.start()
+            except OSError as error:
+                raise PortTakenError(f"a port for the members of a cluster can't be opened: {error}") from error
         self._members = tuple(
             EtcdServer(
                 binary=binary,
                 name=name,
-                ports=(ports[2 * number], ports[2 * number + 1]),
+                ports=(client, peer),
                 extra_args=[
-                    f"--initial-cluster={peers}",
+                    f"--initial-advertise-peer-urls={urls[name]}",
+                    f"--initial-cluster={everybody}",
                     f"--initial-cluster-token={names[0]}",
                     *_TIMING,
                     *self._extra_args,
                 ],
                 start_timeout=self._start_timeout,
             )
-            for number, (name, binary) in enumerate(zip(names, self._binaries, strict=True))
+            for name, binary, client, peer in zip(names, self._binaries, clients, listened, strict=True)
         )
         for failure in _all_at_once([member.start for member in self._members]):
             raise failure
 
-    def _abandon(self) -> None:
-        self._abandoned.set()
+    def abandon(self) -> None:
+        """Let a ``start`` that another thread is in give up soon."""
+        super().abandon()
         for member in self._members:
             member.abandon()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    async def __aenter__(self) -> Self:
-        self._abandoned = threading.Event()
-        try:
-            await run_to_end(self.start, when_cancelled=self._abandon)
-        except asyncio.CancelledError:
-            await run_to_end(self.stop)  # it may have been up at that very moment
-            raise
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await run_to_end(self.stop)
 
 
 def _all_at_once(works: Sequence[Callable[[], None]]) -> list[Exception]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import secrets
@@ -10,18 +9,16 @@ import shlex
 import shutil
 import signal
 import tempfile
-import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self, TypeVar
+from typing import TypeVar
 
 from etcdorm.embedded.binary import EtcdBinary, find_binary
+from etcdorm.embedded.block import Block
 from etcdorm.embedded.command import HOST, etcd_arguments, etcd_environment
 from etcdorm.embedded.guard import Guard
 from etcdorm.embedded.probe import State, answers, ask, free_ports, is_locked
-from etcdorm.embedded.threads import run_to_end
 from etcdorm.errors import ServerError, UsageError
 
 _log = logging.getLogger("etcdorm.embedded")
@@ -34,7 +31,7 @@ _LOG_HEAD, _LOG_TAIL = 3, 12  # lines; a complaint about a flag is followed by p
 _T = TypeVar("_T")
 
 
-class EtcdServer:
+class EtcdServer(Block):
     """A real etcd of one member: ``async with EtcdServer() as server``, or ``with``, or ``start()`` and ``stop()``.
 
     ``data_dir`` is created when it does not exist, and kept; without it the data lives in a temporary directory that
@@ -58,6 +55,7 @@ class EtcdServer:
         extra_args: Sequence[str] = (),
         start_timeout: float = 10.0,
     ) -> None:
+        super().__init__()
         self._given_dir = None if data_dir is None else Path(data_dir).absolute()
         self._given_binary = binary
         # Nobody else has this name, so the server that answers with it is this one.
@@ -66,7 +64,6 @@ class EtcdServer:
         self._listen_urls = tuple(listen_urls)
         self._extra_args = tuple(extra_args)
         self._start_timeout = start_timeout
-        self._abandoned = threading.Event()
         self._scratch: Path | None = None
         self._binary: EtcdBinary | None = None
         self._ports: tuple[int, int] | None = None
@@ -146,10 +143,6 @@ class EtcdServer:
             shutil.rmtree(self._scratch, ignore_errors=True)
         self._guard = self._scratch = self._ports = None
 
-    def abandon(self) -> None:
-        """Let a ``start`` that another thread is in give up soon."""
-        self._abandoned.set()
-
     def kill(self) -> None:
         """End etcd as a crash would; its data stays for :meth:`restart`."""
         _started(self._guard).kill()
@@ -167,29 +160,6 @@ class EtcdServer:
 
     def resume(self) -> None:
         _started(self._guard).send(signal.SIGCONT)
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    async def __aenter__(self) -> Self:
-        self._abandoned = threading.Event()
-        try:
-            await run_to_end(self.start, when_cancelled=self.abandon)
-        except asyncio.CancelledError:
-            await run_to_end(self.stop)  # it may have been up at that very moment
-            raise
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await run_to_end(self.stop)
 
     # -- the parts of a start ----------------------------------------------------------------------------------------
 
@@ -209,7 +179,7 @@ class EtcdServer:
     def _wait_for_lock(self) -> None:
         deadline = time.monotonic() + _LOCK_PATIENCE
         while is_locked(self.data_dir):
-            if time.monotonic() > deadline or self._abandoned.wait(_POLL):
+            if time.monotonic() > deadline or self.abandoned.wait(_POLL):
                 raise self._locked()
 
     def _locked(self) -> ServerError:
@@ -251,7 +221,7 @@ class EtcdServer:
             if time.monotonic() > deadline:
                 who = "; an etcd of another name answers on its port" if state is State.SOMEBODY_ELSE else ""
                 return f"did not serve within {self._start_timeout:g} s{who}"
-            if self._abandoned.wait(_POLL):
+            if self.abandoned.wait(_POLL):
                 return "was given up while it started"
 
     def _command(self) -> list[str]:

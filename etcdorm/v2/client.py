@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
@@ -230,16 +230,18 @@ class Client:
         if wait:
             return await self._call(request, timeout)
         timeout = self._caller.timeout if timeout is None else timeout
+        if quorum:
+            return await self._call(request, timeout)
         deadline = time.monotonic() + timeout
         seen = self._seen
         failed: EtcdException | None = None
         try:
             result = await self._call(request, timeout)
         except EtcdRefused as error:
-            if quorum or not 0 < error.index < seen:
+            if not 0 < error.index < seen:
                 raise
             failed = error
-        if failed is None and (quorum or result.etcd_index >= seen):
+        if failed is None and result.etcd_index >= seen:
             return result
         _log.debug("GET %s: the answer is older than one seen before; asking with quorum", key)
         again = requests.read(self.key_endpoint, key, recursive=recursive, sorted=sorted, quorum=True)
@@ -404,8 +406,8 @@ class Client:
     ) -> None:
         await self.close()
 
-    async def _call(self, request: Request, timeout: float | None, *, spare: float = 0.0) -> EtcdResult:
-        return await self._caller.call(request, self._understand, timeout, spare=spare)
+    def _call(self, request: Request, timeout: float | None, *, spare: float = 0.0) -> Awaitable[EtcdResult]:
+        return self._caller.call(request, self._understand, timeout, spare=spare)
 
     async def _change(self, request: Request, timeout: float | None, *, unique: bool) -> EtcdResult:
         """Send a write; settle it when its answer is lost, as far as that can be done."""

@@ -8,41 +8,48 @@ from __future__ import annotations
 
 import asyncio
 from math import inf
+from types import TracebackType
+from typing import Self
 
 
 class Deadlines:
-    """Which ``asyncio.timeout(None)`` blocks are open, and when to end them by TimeoutError. Of one loop."""
+    """The blocks that are open, and when each is to end by TimeoutError. Of one loop."""
 
     def __init__(self) -> None:
-        self._ends: dict[asyncio.Timeout, float] = {}
+        self._ends: dict[Deadline, float] = {}
         self._timer: asyncio.TimerHandle | None = None
 
-    def start(self, limit: asyncio.Timeout, seconds: float | None) -> None:
-        """End this block after so many seconds; None leaves that to ``end_all``. To be followed by ``stop``."""
-        if seconds is None:
-            self._ends[limit] = inf
-            return
-        loop = asyncio.get_running_loop()
-        self._ends[limit] = end = loop.time() + seconds
-        if self._timer is None or end < self._timer.when():
-            self._set(loop, end)
+    def within(self, seconds: float | None) -> Deadline:
+        """A block of so many seconds: ``with deadlines.within(2.0):``; None leaves its end to ``end_all``.
 
-    def move(self, limit: asyncio.Timeout, seconds: float) -> None:
-        """Put the end of a block off, to so many seconds from now, unless it has come already."""
-        if limit in self._ends:
-            self.start(limit, seconds)
-
-    def stop(self, limit: asyncio.Timeout) -> None:
-        self._ends.pop(limit, None)
+        As ``asyncio.timeout``, which it costs less than: what is awaited in it is cancelled when the time is up, and
+        the block raises TimeoutError; a cancellation of the task by others stays one.
+        """
+        return Deadline(self, seconds)
 
     def end_all(self) -> None:
         """End all blocks now."""
-        for limit in self._ends:
-            limit.reschedule(0)
+        for deadline in self._ends:
+            deadline.come()
         self._ends.clear()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def note(self, deadline: Deadline, seconds: float | None) -> None:
+        if seconds is None:
+            self._ends[deadline] = inf
+            return
+        loop = asyncio.get_running_loop()
+        self._ends[deadline] = end = loop.time() + seconds
+        if self._timer is None or end < self._timer.when():
+            self._set(loop, end)
+
+    def is_open(self, deadline: Deadline) -> bool:
+        return deadline in self._ends
+
+    def forget(self, deadline: Deadline) -> None:
+        self._ends.pop(deadline, None)
 
     def _set(self, loop: asyncio.AbstractEventLoop, end: float) -> None:
         if self._timer is not None:
@@ -52,9 +59,50 @@ class Deadlines:
     def _fire(self, loop: asyncio.AbstractEventLoop) -> None:
         self._timer = None
         now = loop.time()
-        for limit in [limit for limit, end in self._ends.items() if end <= now]:
-            del self._ends[limit]
-            limit.reschedule(0)
+        for deadline in [deadline for deadline, end in self._ends.items() if end <= now]:
+            del self._ends[deadline]
+            deadline.come()
         nearest = min(self._ends.values(), default=inf)
         if nearest < inf:
             self._set(loop, nearest)
+
+
+class Deadline:
+    """One block; see ``Deadlines.within``."""
+
+    __slots__ = ("_cancelling", "_deadlines", "_has_come", "_seconds", "_task")
+
+    _task: asyncio.Task[object]
+    _cancelling: int
+
+    def __init__(self, deadlines: Deadlines, seconds: float | None) -> None:
+        self._deadlines = deadlines
+        self._seconds = seconds
+        self._has_come = False
+
+    def move(self, seconds: float) -> None:
+        """Put the end off, to so many seconds from now, unless it has come already."""
+        if self._deadlines.is_open(self):
+            self._deadlines.note(self, seconds)
+
+    def come(self) -> None:
+        """End the block."""
+        self._has_come = True
+        self._task.cancel()
+
+    def __enter__(self) -> Self:
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a deadline is for a task")
+        self._task = task
+        self._cancelling = task.cancelling()
+        self._deadlines.note(self, self._seconds)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._deadlines.forget(self)
+        # Only if nobody else has cancelled the task too.
+        if self._has_come and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+            raise TimeoutError from error

@@ -11,7 +11,7 @@ import errno
 import ssl
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -141,7 +141,7 @@ class Transport:
         self._deadlines = Deadlines()
         self._closed = False
 
-    async def send(
+    def send(
         self,
         method: str,
         url: str,
@@ -151,7 +151,7 @@ class Transport:
         content: Content = "form",
         waits: bool = False,
         wait: float | None = None,
-    ) -> Answer:
+    ) -> Awaitable[Answer]:
         """Send one request and read its answer.
 
         Units: ``timeout`` in seconds for all of it; None waits for ever (for watches). With ``wait`` it is for the
@@ -160,12 +160,17 @@ class Transport:
         Raises: NotSent, TlsFailed, Busy, AnswerLost, HungUp, WaitedInVain; UsageError when the transport is closed.
         """
         if self._pool_size is None or waits:
-            return await self._send(method, url, body, timeout=timeout, content=content, wait=wait)
+            return self._send(method, url, body, timeout, content, wait)
+        return self._send_in_turn(method, url, body, timeout, content)
+
+    async def _send_in_turn(
+        self, method: str, url: str, body: bytes | None, timeout: float | None, content: Content
+    ) -> Answer:
         begin = time.monotonic()
         async with self._slot(url, timeout):
             if timeout is not None:
                 timeout -= time.monotonic() - begin
-            return await self._send(method, url, body, timeout=timeout, content=content, wait=wait)
+            return await self._send(method, url, body, timeout, content, None)
 
     @asynccontextmanager
     async def _slot(self, url: str, timeout: float | None) -> AsyncIterator[None]:
@@ -189,7 +194,6 @@ class Transport:
         method: str,
         url: str,
         body: bytes | None,
-        *,
         timeout: float | None,
         content: Content,
         wait: float | None,
@@ -203,35 +207,31 @@ class Transport:
         index: int | None = None
         raft_index = 0
         try:
-            async with asyncio.timeout(None) as limit:
-                self._deadlines.start(limit, timeout)
+            with self._deadlines.within(timeout) as deadline:
+                # No context manager: it costs more than the `try` below, and `read` cleans up after itself.
+                response = await session.request(
+                    method,
+                    URL(url, encoded=True),
+                    # aiohttp warns of large bytes, which it would send in one piece.
+                    data=BytesIO(body) if body is not None and len(body) > _LARGE else body,
+                    headers=self._bare if body is None else self._headers[content],
+                    timeout=limits,
+                    allow_redirects=False,
+                )
                 try:
-                    # No context manager: it costs more than the `try` below, and `read` cleans up after itself.
-                    response = await session.request(
-                        method,
-                        URL(url, encoded=True),
-                        # aiohttp warns of large bytes, which it would send in one piece.
-                        data=BytesIO(body) if body is not None and len(body) > _LARGE else body,
-                        headers=self._bare if body is None else self._headers[content],
-                        timeout=limits,
-                        allow_redirects=False,
-                    )
-                    try:
-                        headers = response.headers
-                        index = int(headers.get(_INDEX, 0))
-                        raft_index = int(headers.get(_RAFT_INDEX, 0))
-                        cluster_id = headers.get(_CLUSTER_ID, "")
-                    except ValueError:
-                        response.close()
-                        raise
-                    if wait is not None:
-                        self._deadlines.move(limit, wait)
-                    stream = response.content
-                    # Most bodies come with the headers; then there is nothing to wait for, nor to clean up.
-                    body = stream.read_nowait() if stream.is_eof() else await response.read()
-                    return Answer(response.status, index, raft_index, cluster_id, body)
-                finally:
-                    self._deadlines.stop(limit)
+                    headers = response.headers
+                    index = int(headers.get(_INDEX, 0))
+                    raft_index = int(headers.get(_RAFT_INDEX, 0))
+                    cluster_id = headers.get(_CLUSTER_ID, "")
+                except ValueError:
+                    response.close()
+                    raise
+                if wait is not None:
+                    deadline.move(wait)
+                stream = response.content
+                # Most bodies come with the headers; then there is nothing to wait for, nor to clean up.
+                text = stream.read_nowait() if stream.is_eof() else await response.read()
+                return Answer(response.status, index, raft_index, cluster_id, text)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise _not_sent(error, url) from _shown(error)
         except _TlsAlert as error:
@@ -256,19 +256,15 @@ class Transport:
         """
         session = self._open()
         try:
-            async with asyncio.timeout(None) as limit:
-                self._deadlines.start(limit, None)  # `close` ends it
+            with self._deadlines.within(None):  # `close` ends it
+                with self._deadlines.within(self._connect_timeout * 2):  # the headers come at once
+                    response = await session.get(
+                        URL(url, encoded=True), headers=self._bare, timeout=self._limits, allow_redirects=False
+                    )
                 try:
-                    async with asyncio.timeout(self._connect_timeout * 2):  # the headers come at once
-                        response = await session.get(
-                            URL(url, encoded=True), headers=self._bare, timeout=self._limits, allow_redirects=False
-                        )
-                    try:
-                        yield Streamed(response)
-                    finally:
-                        response.close()
+                    yield Streamed(response)
                 finally:
-                    self._deadlines.stop(limit)
+                    response.close()
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise _not_sent(error, url) from _shown(error)
         except _TlsAlert as error:

@@ -82,6 +82,36 @@ async def test_a_member_without_a_majority_answers_plain_reads_and_no_others(
         await at_leader.read("/key", quorum=True, timeout=0.3)
 
 
+async def test_a_recursive_read_is_one_moment_of_its_tree_on_every_member(
+    cluster: EtcdCluster, at_leader: Client
+) -> None:
+    """The writer moves ``b`` and then ``a``, so that no moment has an ``a`` above its ``b``."""
+    await at_leader.write("/pair/a", 0)
+    await at_leader.write("/pair/b", 0)
+
+    async def write() -> None:
+        for number in range(1, 400):
+            await at_leader.write("/pair/b", number)
+            await at_leader.write("/pair/a", number)
+
+    writing = asyncio.create_task(write())
+    apart = 0
+
+    async def read(url: str, *, quorum: bool) -> None:
+        nonlocal apart
+        async with Client(url) as client:
+            await client.read("/pair", quorum=True)  # from here on this member has both
+            while not writing.done():
+                pair = await client.read("/pair", recursive=True, quorum=quorum)
+                a, b = (int(node["value"]) for node in sorted(pair.node["nodes"], key=lambda node: node["key"]))
+                assert b - a in (0, 1)
+                assert all(node["modifiedIndex"] <= pair.etcd_index for node in pair.node["nodes"])
+                apart += b != a
+
+    await asyncio.gather(*(read(url, quorum=quorum) for url in cluster.urls for quorum in (False, True)), writing)
+    assert apart
+
+
 async def test_the_index_is_the_same_on_all_members(cluster: EtcdCluster, at_leader: Client) -> None:
     for number in range(20):
         await at_leader.write(f"/keys/{number}", "a", 60)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -160,7 +160,7 @@ def test_a_close_that_is_cancelled_has_closed_all_the_same(etcd: EtcdServer) -> 
 class LateClient(Client):
     """Its first swap by an index is cancelled on its way, and arrives when the test calls ``late``."""
 
-    late: Callable[[], Coroutine[Any, Any, EtcdResult]] | None = None
+    late: Callable[[], Awaitable[EtcdResult]] | None = None
 
     async def _call(self, request: Request, timeout: float | None, *, spare: float = 0.0) -> EtcdResult:
         if request.writes and request.prevIndex is not None and self.late is None:

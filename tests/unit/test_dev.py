@@ -49,10 +49,13 @@ def test_an_installation_covers_itself(dev: ModuleType) -> None:
     assert dev.covers(line, line)
 
 
-def test_what_the_tests_need_covers_what_the_demo_needs_but_not_the_other_way(dev: ModuleType) -> None:
-    server, tools = (dev.stamp_line(extra, b"toml", "3.11", "/here") for extra in ("server", "dev"))
-    assert dev.covers(tools, server)
-    assert not dev.covers(server, tools)
+@pytest.mark.parametrize(("more", "less"), [("dev", "server"), ("dev,bench", "dev"), ("dev,bench", "server")])
+def test_what_a_command_needs_covers_what_a_lesser_one_needs_but_not_the_other_way(
+    dev: ModuleType, more: str, less: str
+) -> None:
+    greater, lesser = (dev.stamp_line(extras, b"toml", "3.11", "/here") for extras in (more, less))
+    assert dev.covers(greater, lesser)
+    assert not dev.covers(lesser, greater)
 
 
 @pytest.mark.parametrize(
@@ -69,6 +72,39 @@ def test_a_damaged_stamp_covers_nothing(dev: ModuleType, garbage: bytes) -> None
     dev.VENV.mkdir()
     dev.STAMP.write_bytes(garbage)
     assert not dev.covers(dev.read_stamp(), dev.stamp_line("dev", b"toml", "3.11", "/here"))
+
+
+def test_what_was_installed_is_remembered_for_the_lesser_commands_too(
+    dev: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dev.VENV.mkdir()
+    steps: list[str] = []
+
+    def quietly(doing: str, _: list[str]) -> bool:
+        steps.append(doing)
+        return True
+
+    monkeypatch.setattr(dev, "venv_fault", lambda: "")
+    monkeypatch.setattr(dev, "quietly", quietly)
+    for extras in ("dev", "dev,bench", "dev,bench", "dev", "server"):
+        dev.prepare(extras)
+    assert steps == [
+        "installing etcdorm[dev] into .venv",
+        "installing etcdorm[dev,bench] into .venv",
+        f"installing {dev.AIO_ETCD} into .venv",
+    ]
+
+
+def test_an_installation_that_fails_half_way_is_not_remembered(
+    dev: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dev.VENV.mkdir()
+    monkeypatch.setattr(dev, "venv_fault", lambda: "")
+    monkeypatch.setattr(dev, "quietly", lambda _, command: dev.AIO_ETCD not in command)
+    dev.prepare("dev")
+    with pytest.raises(SystemExit, match=f"could not install {dev.AIO_ETCD}"):
+        dev.prepare("dev,bench")
+    assert dev.read_stamp() == ""
 
 
 def test_a_missing_venv_is_told(dev: ModuleType) -> None:

@@ -1,0 +1,177 @@
+"""The benchmarks end and measure everyone; what they measure is for nobody to assert."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import urllib.request
+from collections import Counter
+from pathlib import Path
+from urllib.parse import urlencode, urlsplit
+
+import pytest
+
+from benchmarks import calls, timing, watching
+from benchmarks.contenders.floor import Floor
+from benchmarks.contenders.found import CALLERS, FLOOR, OURS, TUNED, WATCHERS, Found, find
+from benchmarks.contenders.port import Blocking, Contender
+from benchmarks.pairs import cpu, over_floor, seconds
+from benchmarks.workload import Running
+from etcdorm.testing import EtcdServer, FaultProxy
+
+ROOT = Path(__file__).parents[2]
+EXTRA = {
+    "aio_etcd": ("python-aio-etcd", "python_aio_etcd"),
+    "etcd": ("python-etcd", "python_etcd"),
+    "k3etcd": ("k3etcd", "k3"),
+}
+
+
+def at(url: str) -> tuple[str, int]:
+    parts = urlsplit(url)
+    assert parts.hostname is not None
+    assert parts.port is not None
+    return parts.hostname, parts.port
+
+
+@pytest.fixture
+def callers(monkeypatch: pytest.MonkeyPatch) -> Found[Contender | Blocking]:
+    """Those that can be imported where nothing but the extra ``dev`` is installed."""
+    for library, (_, module) in EXTRA.items():
+        monkeypatch.setitem(sys.modules, library, None)
+        monkeypatch.delitem(sys.modules, f"benchmarks.contenders.{module}", raising=False)
+    return find(CALLERS)
+
+
+def test_who_is_not_installed_is_missing_with_the_reason(callers: Found[Contender | Blocking]) -> None:
+    assert list(callers.there) == [FLOOR, TUNED, "aiohttp, plain", OURS]
+    for library, (name, _) in EXTRA.items():
+        assert library in callers.missing[name]
+        assert "python3 dev.py bench installs it" in callers.missing[name]
+
+
+async def test_every_contender_is_measured_in_every_column(
+    etcd: EtcdServer, callers: Found[Contender | Blocking]
+) -> None:
+    kinds = {**callers.there, "urllib": Urllib}
+    measured, failed = await timing.measure(kinds, *at(etcd.url), rounds=1, seconds=0.001)
+    assert failed == {}
+    assert list(measured) == list(kinds)
+    for row in measured.values():
+        assert list(row) == list(timing.COLUMNS)
+        for pairs in row.values():
+            assert len(pairs) == 1
+            assert over_floor(pairs, seconds).median > 0
+            assert over_floor(pairs, cpu).median > 0
+
+
+@pytest.mark.usefixtures("callers")
+async def test_every_way_to_watch_is_measured(etcd: EtcdServer) -> None:
+    found = find(WATCHERS)
+    measured, failed = await watching.measure(found.there, *at(etcd.url), rounds=2, events=3)
+    assert failed == {}
+    assert list(found.missing) == ["python-aio-etcd"]
+    assert list(measured) == list(found.there)
+    for pairs in measured.values():
+        assert len(pairs) == 2
+        assert over_floor(pairs, cpu).median > 0
+
+
+async def test_those_that_do_something_else_than_asked_are_told(
+    etcd: EtcdServer, callers: Found[Contender | Blocking]
+) -> None:
+    kinds = {FLOOR: callers.there[FLOOR], "liar": Liar, "blind": Blind, "urllib": Urllib}
+    measured, failed = await timing.measure(kinds, *at(etcd.url), rounds=1, seconds=0.001)
+    assert list(measured) == [FLOOR, "urllib"]
+    assert failed["liar"] == "AssertionError: a read brought 'something else' instead of 'eu-west-1'"
+    assert "HTTP Error 412" in failed["blind"]
+
+
+async def test_a_contender_that_can_not_be_opened_is_told(
+    etcd: EtcdServer, callers: Found[Contender | Blocking]
+) -> None:
+    kinds = {FLOOR: callers.there[FLOOR], "shut": Shut}
+    measured, failed = await timing.measure(kinds, *at(etcd.url), rounds=1, seconds=0.001)
+    assert list(measured) == [FLOOR]
+    assert failed == {"shut": "OSError: it does not open"}
+
+
+@pytest.mark.parametrize("name", [FLOOR, TUNED, "aiohttp, plain", OURS])
+async def test_as_many_connections_serve_as_there_are_workers(
+    etcd: EtcdServer, callers: Found[Contender | Blocking], name: str
+) -> None:
+    """Else some would be measured with less at once than others."""
+    async with (
+        FaultProxy(etcd.url, delay=lambda seen: 0.05) as proxy,
+        Running(callers.there[name], *at(proxy.url), workers=8) as running,
+    ):
+        for _ in range(2):
+            await running.run("swap", lambda: range(2), at_once=8)
+        assert len({seen.connection for seen in proxy.seen}) == 8
+
+
+async def test_the_process_whose_instructions_are_counted_makes_so_many_calls(etcd: EtcdServer) -> None:
+    async with FaultProxy(etcd.url) as proxy:
+        await calls.main(OURS, *(str(part) for part in at(proxy.url)), "2", "4", "8")
+    sent = Counter(seen.method for seen in proxy.seen)
+    assert sent == {"GET": 2, "PUT": 4 + 8 + 3}  # a write before each kind brings the index for the swaps
+
+
+def test_the_command_prints_a_table_of_each_kind() -> None:
+    command = [sys.executable, "-m", "benchmarks", "--pairs", "1", "--seconds", "0.001", "--events", "3"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert ended.returncode == 0, ended.stderr
+    for title in ("Time per call", "CPU time of the client", "Calls per second", "CPU time per event"):
+        assert f"\n{title}" in ended.stdout
+    for name in (*(entry.name for entry in CALLERS), *(entry.name for entry in WATCHERS)):
+        assert f"\n{name}" in ended.stdout
+
+
+def test_the_command_refuses_what_can_not_be_measured() -> None:
+    command = [sys.executable, "-m", "benchmarks", "--events", "901"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 2
+    assert "events up to 900" in ended.stderr
+
+
+class Urllib:
+    """A client that blocks, out of the standard library."""
+
+    def open(self, host: str, port: int) -> None:
+        self.keys = f"http://{host}:{port}/v2/keys"
+
+    def close(self) -> None:
+        """It holds nothing."""
+
+    def read(self, key: str) -> str:
+        return self._ask(key)[0]
+
+    def write(self, key: str, value: str) -> int:
+        return self._ask(key, value=value)[1]
+
+    def swap(self, key: str, value: str, index: int) -> int:
+        return self._ask(key, value=value, prevIndex=str(index))[1]
+
+    def _ask(self, key: str, **form: str) -> tuple[str, int]:
+        data = urlencode(form).encode() or None
+        request = urllib.request.Request(self.keys + key, data, method="PUT" if data else "GET")
+        with urllib.request.urlopen(request, timeout=10) as response:
+            node = json.load(response)["node"]
+        return node["value"], node["modifiedIndex"]
+
+
+class Blind(Urllib):
+    def swap(self, key: str, value: str, index: int) -> int:
+        return super().swap(key, value, index + 1)
+
+
+class Liar(Floor):
+    async def read(self, key: str) -> str:
+        await super().read(key)
+        return "something else"
+
+
+class Shut(Floor):
+    async def open(self, host: str, port: int) -> None:
+        raise OSError("it does not open")
