@@ -10,6 +10,7 @@ from typing import Literal
 
 from etcdorm.embedded import EtcdServer
 from etcdorm.errors import UsageError
+from etcdorm.mapping.schema import Layout
 from etcdorm.session import Session
 from etcdorm.v2 import Client, Observer
 from etcdorm.v2.store import V2Store
@@ -34,15 +35,18 @@ async def connect(
     allow_reconnect: bool = False,
     expected_cluster_id: str | None = None,
     timeout: float = 10.0,
+    layout: Layout = "directory",
+    ttl: int | None = None,
     observers: Sequence[Observer] = (),
 ) -> AsyncIterator[Session]:
     """A session on an etcd cluster: ``async with connect("http://127.0.0.1:2379") as session``.
 
     ``endpoints`` is a URL, or several of one cluster; or ``"embedded:"`` for an etcd that is started for this session
     and ends with it, with ``"embedded:./data"`` for one that keeps its data in that directory. Or the endpoints are the
-    SRV records of ``srv_domain``. The other parameters are those of ``etcdorm.v2.Client``. Nothing is asked of the
-    cluster before the first call.
-    Units: ``timeout`` in seconds, the deadline of each call of the session over all endpoints and tries.
+    SRV records of ``srv_domain``. ``layout`` and ``ttl`` are for classes that say nothing of them. The other parameters
+    are those of ``etcdorm.v2.Client``. Nothing is asked of the cluster before the first call.
+    Units: ``ttl`` in whole seconds; ``timeout`` in seconds, the deadline of each call of the session over all endpoints
+        and tries.
     Raises: UsageError for what is no endpoint, and for files that can't be used; ServerError when an embedded etcd
         can't be started.
     """
@@ -67,7 +71,7 @@ async def connect(
             timeout=timeout,
             observers=observers,
         )
-        return Session(V2Store(client, timeout=timeout), timeout=timeout)
+        return Session(V2Store(client, timeout=timeout), timeout=timeout, layout=layout, ttl=ttl)
 
     if isinstance(endpoints, str) and endpoints.startswith(EMBEDDED):
         directory = endpoints.removeprefix(EMBEDDED)

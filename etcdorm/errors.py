@@ -9,7 +9,7 @@
     │   ├── NotFoundError
     │   │   └── LeaseLapsedError    it was there, and its TTL ran out
     │   ├── AlreadyExistsError
-    │   └── ConflictError           .base  .mine  .theirs
+    │   └── ConflictError           .base  .mine  .theirs  .fields  .clashes
     ├── DecodeError             what is stored does not fit the model: .failures names each key, field and text
     ├── UsageError              the call can't be right; nothing was sent
     │   ├── PathError               a text that can't be an etcd path

@@ -34,13 +34,15 @@ class Merged(Generic[M]):
     clashes: tuple[str, ...]
 
 
-def merge(base: M, mine: M, theirs: M) -> Merged[M]:
+def merge(base: M, mine: M, theirs: M, *, rules: bool = True) -> Merged[M]:
     """Take each edit of ``mine`` and of ``theirs``; where both edited one value, what its ``Merge`` marker says.
+
+    Without ``rules`` the markers count for nothing, and all that both edited is named.
 
     Models within and the entries of maps are merged one by one, unless ``AsJson`` keeps them as a whole. The model is
     a copy of ``mine`` and not validated.
     """
-    merging = _Merging()
+    merging = _Merging(rules=rules)
     return Merged(merging.models(base, mine, theirs, ""), tuple(merging.clashes))
 
 
@@ -50,7 +52,8 @@ def edited(before: M, after: M) -> tuple[str, ...]:
 
 
 class _Merging:
-    def __init__(self) -> None:
+    def __init__(self, *, rules: bool) -> None:
+        self._has_rules = rules
         self.clashes: list[str] = []
 
     def models(self, base: M, mine: M, theirs: M, at: str) -> M:
@@ -62,7 +65,7 @@ class _Merging:
             value = self.values(one, other, third, f"{at}{name}", *_rules(field))
             if value is not other:
                 values[name] = value
-        extras = self._maps(*(model.model_extra or {} for model in (base, mine, theirs)), at)
+        extras = self._maps(base.model_extra or {}, mine.model_extra or {}, theirs.model_extra or {}, at)
         result = mine.model_copy(update={**values, **extras})
         if result.__pydantic_extra__ is not None:
             for name in result.__pydantic_extra__.keys() - extras.keys():
@@ -72,15 +75,18 @@ class _Merging:
     def values(
         self, base: object, mine: object, theirs: object, at: str, rule: Merge | None = None, whole: bool = False
     ) -> object:
-        if same(mine, theirs) or same(base, theirs):
+        if same(base, theirs):
             return mine
         if same(base, mine):
             return theirs
-        if rule is not None and _GONE not in (mine, theirs):
-            return rule.resolve(base, mine, theirs)
+        if rule is not None and self._has_rules and _GONE not in (mine, theirs):
+            return rule.resolve(base, mine, theirs)  # of equal edits too: two that both counted one up
+        if same(mine, theirs):
+            return mine
         if not whole:
-            if _are_models(base, mine, theirs):
-                return self.models(base, mine, theirs, f"{at}.")
+            if isinstance(base, BaseModel) and isinstance(mine, BaseModel) and isinstance(theirs, BaseModel):
+                if type(base) is type(mine) is type(theirs):
+                    return self.models(base, mine, theirs, f"{at}.")
             if isinstance(base, dict) and isinstance(mine, dict) and isinstance(theirs, dict):
                 merged = copy.copy(mine)  # of its own class, as a defaultdict
                 merged.clear()
@@ -133,7 +139,3 @@ def _rules(field: FieldInfo) -> tuple[Merge | None, bool]:
     metadata = bare(field.annotation, field.metadata).metadata
     rule = next((item for item in metadata if isinstance(item, Merge)), None)
     return rule, any(isinstance(item, AsJson) for item in metadata)
-
-
-def _are_models(base: object, mine: object, theirs: object) -> bool:
-    return isinstance(mine, BaseModel) and type(base) is type(mine) is type(theirs)

@@ -62,8 +62,8 @@ class EtcdModel(BaseModel, metaclass=ModelMetaclass):
     """A Pydantic model with a place in etcd.
 
     ``class Node(EtcdModel, path="/nodes/{name}")`` keeps each field in keys of its own, below ``/nodes/<name>``;
-    ``layout="document"`` keeps the model as JSON in one key. A record is made with the ``ttl``, in whole seconds, unless
-    the save says another. All three are inherited, and a class without a path is abstract.
+    ``layout="document"`` keeps the model as JSON in one key. A record is made with the ``ttl``, in whole seconds,
+    unless the save says another. All three are inherited, and a class without a path is abstract.
     Pydantic's settings are class arguments too, as in ``frozen=True``.
 
     Raises: ModelError for a class that can't be mapped, when it is made, or first used if it has forward references.

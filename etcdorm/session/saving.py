@@ -4,42 +4,69 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from etcdorm.errors import (
-    AlreadyExistsError,
-    ConflictError,
-    DecodeError,
-    EncodeError,
-    LeaseLapsedError,
-    NotFoundError,
-    UsageError,
-)
+from etcdorm.errors import AlreadyExistsError, DecodeError, EncodeError, LeaseLapsedError, UsageError
 from etcdorm.mapping import EtcdModel, Place, Schema, changes, place_of, schema_of, set_place
-from etcdorm.mapping.records import is_ours, to_model
+from etcdorm.mapping.records import is_ours
 from etcdorm.path import Path
+from etcdorm.session.backoff import Backoff
+from etcdorm.session.conflicts import OnConflict, merged, refused
+from etcdorm.session.defaults import Defaults
+from etcdorm.session.loading import assign
 from etcdorm.store import KEEP, Record, StaleRecord, Store, Ttl
 
 M = TypeVar("M", bound=EtcdModel)
 
 
-async def save(store: Store, model: M, *, ttl: Ttl) -> None:
+async def save(
+    store: Store, model: EtcdModel, *, ttl: Ttl, on_conflict: OnConflict, defaults: Defaults, timeout: float
+) -> None:
     """Create the record of a new object, or commit what has changed in one that has a place; note its new place."""
     schema = schema_of(type(model))
     path = schema.path(model)
     place = place_of(model)
-    if place is None or place.path != str(path):
-        record = await _create(store, schema, model, path, ttl)
-    else:
-        changed = _changed(schema, model, place.record)
-        if not changed and ttl is KEEP:
-            return
+    base = place.record if place is not None and place.path == str(path) else None
+    wanted, target = model, base
+    backoff = Backoff(timeout)
+    while True:
         try:
-            record = await store.commit(place.record, changed, ttl=ttl)
+            record = await _write(store, schema, wanted, path, target, ttl=ttl, defaults=defaults)
+            break
         except StaleRecord as stale:
-            raise _refused(schema, model, place.record, stale.current, "saved") from None
+            if on_conflict == "overwrite":
+                target = stale.current
+            elif target is None or base is None:
+                raise _exists(path, model) from None
+            elif on_conflict == "merge" and stale.current is not None:
+                wanted, target = merged(schema, base, model, stale.current), stale.current
+            else:
+                raise refused(schema, model, base, stale.current, "saved") from None
+            if not await backoff.pause():
+                raise refused(schema, model, base, stale.current, "saved") from None
         except LeaseLapsedError:
             set_place(model, None)
-            raise
-    set_place(model, Place.of(record))
+            if on_conflict != "overwrite":
+                raise
+            target = None
+    if wanted is not model:
+        assign(model, wanted)
+    if record is not base:
+        set_place(model, Place.of(record))
+
+
+async def _write(
+    store: Store, schema: Schema[M], model: M, path: Path, target: Record | None, *, ttl: Ttl, defaults: Defaults
+) -> Record:
+    """Make ``target``, or the record that does not exist yet (None), hold what the model says.
+
+    Raises: StaleRecord; LeaseLapsedError.
+    """
+    if target is None:
+        fields = schema.encode(model, document=defaults.as_document(schema.layout))
+        return await store.create(path, fields, owns=schema.owns, ttl=defaults.ttl_of(schema.ttl, ttl))
+    changed = changed_keys(schema, model, target)
+    if not changed and ttl is KEEP:
+        return target
+    return await store.commit(target, changed, ttl=ttl)
 
 
 async def delete(store: Store, model: EtcdModel) -> None:
@@ -49,7 +76,7 @@ async def delete(store: Store, model: EtcdModel) -> None:
     try:
         await store.remove(place.record, owns=schema.owns)
     except StaleRecord as stale:
-        raise _refused(schema, model, place.record, stale.current, "deleted") from None
+        raise refused(schema, model, place.record, stale.current, "deleted") from None
     set_place(model, None)
 
 
@@ -88,18 +115,15 @@ def known_place(model: EtcdModel, done: str) -> Place:
     return place
 
 
-async def _create(store: Store, schema: Schema[M], model: M, path: Path, ttl: Ttl) -> Record:
-    fields = schema.encode(model, document=schema.layout == "document")
-    try:
-        return await store.create(path, fields, owns=schema.owns, ttl=None if ttl is KEEP else ttl)
-    except StaleRecord:
-        raise AlreadyExistsError(
-            f"{path}: there is a record already, and this {type(model).__name__} is a new object, so nothing was "
-            "written; load the record to change it"
-        ) from None
+def _exists(path: Path, model: EtcdModel) -> AlreadyExistsError:
+    return AlreadyExistsError(
+        f"{path}: there is a record already, and this {type(model).__name__} is a new object, so nothing was written; "
+        'load the record to change it, or save with on_conflict="overwrite" to replace it'
+    )
 
 
-def _changed(schema: Schema[M], model: M, base: Record) -> dict[str, str | None]:
+def changed_keys(schema: Schema[M], model: M, base: Record) -> dict[str, str | None]:
+    """The keys to set, and to delete (None), so that a record which is as ``base`` says what the model says."""
     after = schema.encode(model, document=base.is_document, onto=base.fields)
     try:
         loaded = schema.decode(base.path, base.fields)
@@ -107,34 +131,3 @@ def _changed(schema: Schema[M], model: M, base: Record) -> dict[str, str | None]
     except (DecodeError, EncodeError):
         before = dict(base.fields)  # a validator that depends on more than the value; then what is stored must do
     return changes(before, after, base.fields)
-
-
-def _refused(schema: Schema[M], model: M, base: Record, current: Record | None, done: str) -> Exception:
-    if current is None:
-        set_place(model, None)
-        name = type(model).__name__
-        anew = f"this {name} is a new object now, and saving it makes the record anew"
-        if base.ttl is not None:
-            # Its remains, which would have told, may be cleared away already; and a document leaves none.
-            return LeaseLapsedError(
-                f"{base.path}: the record had a TTL and does not exist any more, so nothing was {done}; {anew}"
-            )
-        return NotFoundError(
-            f"{base.path}: the record was deleted after this {name} was loaded, so nothing was {done}; {anew}"
-        )
-    theirs = {name for name in {*base.fields, *current.fields} if base.fields.get(name) != current.fields.get(name)}
-    what = f"another save changed {', '.join(sorted(filter(None, theirs)))}" if any(theirs) else "another save came"
-    return ConflictError(
-        f"{base.path}: {what} after this {type(model).__name__} was loaded (version {base.version} then, "
-        f"{current.version} now), so nothing was {done}; reload it and try again, or use session.update",
-        base=_try_decode(schema, base),
-        mine=model,
-        theirs=_try_decode(schema, current),
-    )
-
-
-def _try_decode(schema: Schema[M], record: Record) -> M | None:
-    try:
-        return to_model(schema, record)
-    except DecodeError:
-        return None

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
-import random
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from types import TracebackType
@@ -15,9 +12,13 @@ from etcdorm.errors import ConflictError, LeaseLapsedError, UsageError
 from etcdorm.feed import Feed
 from etcdorm.mapping import EtcdModel, Place, schema_of, set_place
 from etcdorm.mapping.records import to_model
+from etcdorm.mapping.schema import Layout
 from etcdorm.path import Path, encode_segment
 from etcdorm.recipes.lock import Held, Lock
 from etcdorm.session import loading, saving
+from etcdorm.session.backoff import Backoff
+from etcdorm.session.conflicts import OnConflict
+from etcdorm.session.defaults import Defaults
 from etcdorm.store import KEEP, Store, Ttl
 
 M = TypeVar("M", bound=EtcdModel)
@@ -33,27 +34,36 @@ class Session:
     one session at the same time.
     """
 
-    def __init__(self, store: Store, *, timeout: float = 10.0) -> None:
+    def __init__(
+        self, store: Store, *, timeout: float = 10.0, layout: Layout = "directory", ttl: int | None = None
+    ) -> None:
         self._store = store
         self._timeout = timeout
+        self._defaults = Defaults(layout, ttl)
 
     @property
     def endpoints(self) -> tuple[str, ...]:
         """The URLs of the cluster; with ``"embedded:"``, of the etcd that was started."""
         return self._store.endpoints
 
-    async def save(self, model: M, *, ttl: Ttl = KEEP) -> M:
+    async def save(self, model: M, *, ttl: Ttl = KEEP, on_conflict: OnConflict = "raise") -> M:
         """Write a new object, or what has changed in one that was loaded or saved before: all of it, or nothing.
 
         Only changed fields are written. An object whose key fields were changed is a new one, at its new path.
-        Units: ``ttl`` in whole seconds; None takes a TTL away; by default a record keeps the one it has.
+        When another save came between, this one is refused; with ``on_conflict="merge"`` the edits of both are put
+        together field by field (``Merge`` says how, where both edited one), and the object has them all then; with
+        ``"overwrite"`` the record becomes what this object says, also when it was deleted, or when the object is new.
+        Units: ``ttl`` in whole seconds; None takes a TTL away; by default a record keeps the one it has, and a new one
+            gets that of its class or session.
         Resend: a lost answer is settled by reading; the save happens once or not at all.
         Cancel: it may have happened, whole.
         Raises: AlreadyExistsError for a new object where a record is; ConflictError when another save came between;
             NotFoundError when the record was deleted, LeaseLapsedError when its TTL ran out (the object is a new one
             then, and saving it again makes the record anew); EncodeError; UnconfirmedError; UnavailableError.
         """
-        await saving.save(self._store, model, ttl=ttl)
+        await saving.save(
+            self._store, model, ttl=ttl, on_conflict=on_conflict, defaults=self._defaults, timeout=self._timeout
+        )
         return model
 
     async def load(self, model: type[M], /, *key: object, **fields: object) -> M:
@@ -106,10 +116,9 @@ class Session:
         """
         schema = schema_of(model)
         path = schema.path_from(key if isinstance(key, tuple) else (key,), {})
-        deadline = time.monotonic() + self._timeout
-        tries = 0
+        backoff = Backoff(self._timeout)
         while True:
-            loaded = await loading.load(self._store, schema, path, fresh=tries > 0)
+            loaded = await loading.load(self._store, schema, path, fresh=backoff.tries > 0)
             changed = change(loaded)
             if inspect.isawaitable(changed):
                 changed = await changed
@@ -121,11 +130,8 @@ class Session:
             try:
                 return await self.save(loaded if changed is None else changed)
             except ConflictError:
-                tries += 1
-                pause = random.uniform(0, min(0.5, 0.01 * 2.0**tries))
-                if time.monotonic() + pause >= deadline:
+                if not await backoff.pause():
                     raise
-                await asyncio.sleep(pause)
 
     async def append(self, model: M, *, ttl: int | None = None) -> M:
         """Write an object under a key that the server makes; keys grow in the order of the appends.
@@ -141,14 +147,18 @@ class Session:
         set_place(model, Place.of(record))
         return model
 
-    async def refresh(self, model: M, *, ttl: int) -> M:
+    async def refresh(self, model: M, *, ttl: int | None = None) -> M:
         """Put off the expiry of a whole model to ``ttl`` seconds from now, in one request that wakes no watcher.
 
-        It neither writes fields nor makes anybody's save conflict.
+        Without ``ttl`` it is that of the class or session. It neither writes fields nor makes anybody's save conflict.
         Raises: LeaseLapsedError when it has expired already (saving the object makes it anew, with ``ttl=``);
             UsageError for a model without a TTL.
         """
         place = saving.known_place(model, "refreshed")
+        if ttl is None:
+            ttl = self._defaults.ttl_of(schema_of(type(model)).ttl, KEEP)
+        if ttl is None:
+            raise UsageError(f"how long shall this {type(model).__name__} live on? Its class has no ttl: name one here")
         try:
             record = await self._store.touch(place.record, ttl=ttl)
         except LeaseLapsedError:

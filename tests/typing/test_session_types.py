@@ -54,7 +54,9 @@ async def saving(session: Session, node: Node) -> None:
     await session.save("node")  # type: ignore[type-var]
     await session.save(node, ttl=1.5)  # type: ignore[arg-type]
     await session.append(node, ttl=KEEP)  # type: ignore[arg-type]
-    await session.refresh(node)  # type: ignore[call-arg]
+    assert_type(await session.refresh(node), Node)
+    assert_type(await session.save(node, on_conflict="merge"), Node)
+    await session.save(node, on_conflict="ignore")  # type: ignore[arg-type]
     gone = session.delete(node)
     assert_type(await gone, None)
 
