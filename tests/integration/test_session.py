@@ -129,7 +129,7 @@ async def test_a_conflict_brings_base_mine_and_theirs(session: Session, other: S
     assert (error.base, error.theirs) == (kind(name="n1", port=1), theirs)
 
 
-async def test_a_conflict_names_the_record_and_the_keys_that_the_other_save_changed(
+async def test_a_conflict_names_the_record_and_the_fields_that_the_other_save_changed(
     session: Session, other: Session
 ) -> None:
     mine = await session.save(Node(name="n1"))
@@ -137,7 +137,7 @@ async def test_a_conflict_names_the_record_and_the_keys_that_the_other_save_chan
     theirs.port, theirs.labels = 2, {"a": "b"}
     await other.save(theirs)
     mine.host = "x"
-    with pytest.raises(ConflictError, match=r"^/nodes/n1: another save changed labels/a, port after this Node"):
+    with pytest.raises(ConflictError, match=r"^/nodes/n1: another save changed port, labels\.a after this Node"):
         await session.save(mine)
 
 

@@ -35,6 +35,7 @@ NAMES = {
         "LeaseLapsedError",
         "LockLostError",
         "LockTimeoutError",
+        "Merge",
         "ModelError",
         "NotFoundError",
         "PathError",
@@ -137,9 +138,18 @@ METHODS: dict[type, set[str]] = {
     etcdorm.v2.Auth: {"disable", "enable", "get_active", "roles", "set_active", "users"},
     etcdorm.v2.EternalWatch: {"aclose", "call"},
     etcdorm.testing.FaultProxy: {"accept", "cut", "freeze", "methods", "redirect", "refuse", "release", "thaw", "url"},
-    etcdorm.testing.EtcdCluster: {"followers", "leader", "members", "start", "stop", "urls"},
-    etcdorm.testing.EtcdServer: {
+    etcdorm.testing.EtcdCluster: {
         "abandon",
+        "followers",
+        "isolate",
+        "leader",
+        "members",
+        "rejoin",
+        "start",
+        "stop",
+        "urls",
+    },
+    etcdorm.testing.EtcdServer: {
         "binary",
         "data_dir",
         "kill",
