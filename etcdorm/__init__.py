@@ -24,7 +24,7 @@ from etcdorm.feed import Feed
 from etcdorm.mapping import AsJson, EtcdModel, Merge, Place
 from etcdorm.mapping.change import Change, Created, Deleted, Expired, Invalid, Updated
 from etcdorm.recipes import Held
-from etcdorm.session import Session
+from etcdorm.session import Done, Failed, Listing, Results, Session
 from etcdorm.store import KEEP
 
 __all__ = [
@@ -36,15 +36,18 @@ __all__ = [
     "Created",
     "DecodeError",
     "Deleted",
+    "Done",
     "EncodeError",
     "EtcdModel",
     "EtcdormError",
     "Expired",
+    "Failed",
     "Feed",
     "FieldFailure",
     "Held",
     "Invalid",
     "LeaseLapsedError",
+    "Listing",
     "LockLostError",
     "LockTimeoutError",
     "Merge",
@@ -53,6 +56,7 @@ __all__ = [
     "PathError",
     "Place",
     "RefusedError",
+    "Results",
     "ServerError",
     "Session",
     "UnavailableError",

@@ -1,5 +1,7 @@
 """The session: models in and out of a store. It plans with the mapping, then acts on the port."""
 
+from etcdorm.session.listing import Listing
+from etcdorm.session.many import Done, Failed, Results
 from etcdorm.session.session import LOCKS, Session
 
-__all__ = ["LOCKS", "Session"]
+__all__ = ["LOCKS", "Done", "Failed", "Listing", "Results", "Session"]

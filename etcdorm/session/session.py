@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import builtins
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Literal, Self, TypeVar, overload
 
 from etcdorm.errors import ConflictError, LeaseLapsedError, UsageError
 from etcdorm.feed import Feed
 from etcdorm.mapping import EtcdModel, Place, schema_of, set_place
-from etcdorm.mapping.records import to_model
 from etcdorm.mapping.schema import Layout
 from etcdorm.path import Path, encode_segment
 from etcdorm.recipes.lock import Held, Lock
-from etcdorm.session import loading, saving
+from etcdorm.session import listing, loading, many, saving
 from etcdorm.session.backoff import Backoff
 from etcdorm.session.conflicts import OnConflict
 from etcdorm.session.defaults import Defaults
+from etcdorm.session.listing import Listing, OnInvalid, OrderBy
+from etcdorm.session.many import OnProgress, Results
 from etcdorm.store import KEEP, Store, Ttl
 
 M = TypeVar("M", bound=EtcdModel)
+K = TypeVar("K")
 
 LOCKS = Path.parse("/_etcdorm/locks")
 """Where locks lie; hidden, so that listings from above don't show them."""
@@ -79,15 +82,150 @@ class Session:
         schema = schema_of(model)
         return await loading.get(self._store, schema, schema.path_from(key, fields))
 
-    async def list(self, model: type[M], /, **fields: object) -> list[M]:
+    async def exists(self, model: type[M], /, *key: object, **fields: object) -> bool:
+        """Whether there is a record with this key, in the order of its path or by name; be it one that does not fit."""
+        schema = schema_of(model)
+        return await listing.exists(self._store, schema, schema.path_from(key, fields))
+
+    @overload
+    async def list(
+        self,
+        model: type[M],
+        /,
+        *,
+        where: Callable[[M], bool] | None = None,
+        order_by: OrderBy[M] | None = None,
+        limit: int | None = None,
+        after: object = None,
+        on_invalid: Literal["raise", "skip"] = "raise",
+        **fields: object,
+    ) -> builtins.list[M]: ...
+
+    @overload
+    async def list(
+        self,
+        model: type[M],
+        /,
+        *,
+        where: Callable[[M], bool] | None = None,
+        order_by: OrderBy[M] | None = None,
+        limit: int | None = None,
+        after: object = None,
+        on_invalid: Literal["collect"],
+        **fields: object,
+    ) -> Listing[M]: ...
+
+    async def list(
+        self,
+        model: type[M],
+        /,
+        *,
+        where: Callable[[M], bool] | None = None,
+        order_by: OrderBy[M] | None = None,
+        limit: int | None = None,
+        after: object = None,
+        on_invalid: OnInvalid = "raise",
+        **fields: object,
+    ) -> builtins.list[M]:
         """All models of a class, sorted by path, of one moment, in one request; key fields narrow it.
 
-        Raises: DecodeError for the first record that does not fit.
+        ``where(model)`` chooses among them. ``order_by`` is a field, ``"-field"`` for the greatest first, several of
+        them, or a function as ``sorted`` takes it for ``key``; None comes last. ``limit`` is how many there are at
+        most. ``after`` is a model, or a key as in ``update``, there or not, behind which to go on, in the order of
+        paths: ``list(Node, limit=100, after=page[-1])``.
+        etcd v2 has no paging: the request reads the sub-tree of the leading key fields that are given, however little
+        is wanted of it. ``limit`` and ``after`` save decoding the rest, and each page is of a moment of its own.
+        A record that does not fit is an error; with ``on_invalid="skip"`` it is left out with a warning that names its
+        path, and with ``"collect"`` its DecodeError is in ``invalid`` of the list. With ``limit`` those that lie
+        behind the page are not met.
+        Raises: DecodeError for the first record that does not fit; UsageError.
+        """
+        return await listing.list_models(
+            self._store,
+            schema_of(model),
+            fields,
+            where=where,
+            order_by=order_by,
+            limit=limit,
+            after=after,
+            on_invalid=on_invalid,
+        )
+
+    async def count(self, model: type[M], /, **fields: object) -> int:
+        """How many records of a class there are, narrowed by key fields, those included that do not fit.
+
+        One request, which reads what ``list`` would read: etcd v2 does not count. No field is decoded.
+        """
+        return await listing.count(self._store, schema_of(model), fields)
+
+    async def keys(self, model: type[M], /, **fields: object) -> builtins.list[tuple[object, ...]]:
+        """The keys of the records that ``count`` counts, sorted by path: what ``load`` takes, as ``load(Node, *key)``.
+
+        Each is a tuple of the key fields in the order of the path, also when there is only one. The values are of the
+        fields' types; a type checker can't know which these are.
+        """
+        return await listing.keys(self._store, schema_of(model), fields)
+
+    async def save_all(
+        self,
+        models: Iterable[M],
+        *,
+        ttl: Ttl = KEEP,
+        on_conflict: OnConflict = "raise",
+        limit: int = 32,
+        on_progress: OnProgress | None = None,
+    ) -> Results[M, M]:
+        """Save each of many objects as ``save`` does, ``limit`` of them at a time; one result or error for each.
+
+        Each is saved by itself: some may be, and others not. The iterable is read as there is room, so it may be a
+        generator of any length; what it raises comes out when the saves under way have ended. An object that comes
+        twice is saved once, and then again what has changed in it since. ``on_progress(done, total)`` is called after
+        each; ``total`` is None when the iterable has no length. An error in it is logged.
+        Resend: as ``save``. After errors, the same call saves what is left: a saved object sends nothing.
+        Cancel: those under way end, and each of them may have happened, whole; objects that were saved have a place.
+        Raises: UsageError; the errors of the saves are in the results, see ``raise_for_errors``.
+        """
+
+        async def save(model: M) -> M:
+            return await self.save(model, ttl=ttl, on_conflict=on_conflict)
+
+        return await many.run(save, models, "saved", limit=limit, on_progress=on_progress)
+
+    async def load_all(
+        self, model: type[M], keys: Iterable[K], *, limit: int = 32, on_progress: OnProgress | None = None
+    ) -> Results[K, M]:
+        """Load each of many keys as ``load`` does; one model or error for each, in their order.
+
+        A key is one value, or a tuple of them. They are not of one moment, and take a request each; ``list`` is one for
+        all. ``limit``, ``on_progress`` and the iterable are as in ``save_all``.
+        Raises: UsageError; the errors of the loads are in the results.
         """
         schema = schema_of(model)
-        records = await self._store.scan(schema.collection(fields), owns=schema.owns)
-        found = (to_model(schema, record) for record in records)
-        return [each for each in found if each is not None]
+
+        async def load(key: K) -> M:
+            return await self.load(schema.model, *(key if isinstance(key, tuple) else (key,)))
+
+        return await many.run(load, keys, "loaded", limit=limit, on_progress=on_progress)
+
+    async def delete_all(
+        self, models: Iterable[M], *, limit: int = 32, on_progress: OnProgress | None = None
+    ) -> Results[M, M]:
+        """Delete the records of many objects as ``delete`` does; one result or error for each, in their order.
+
+        An object that comes twice is deleted once, and has two results. ``limit``, ``on_progress`` and the iterable are
+        as in ``save_all``.
+        Cancel: those under way end, and each of them may have happened, whole; objects that were deleted have no place.
+        Raises: UsageError; the errors of the deletes are in the results.
+        """
+        deleted: set[int] = set()
+
+        async def delete(model: M) -> M:
+            if id(model) not in deleted:
+                await self.delete(model)
+                deleted.add(id(model))
+            return model
+
+        return await many.run(delete, models, "deleted", limit=limit, on_progress=on_progress)
 
     async def reload(self, model: M) -> M:
         """Bring an object up to date with etcd; its unsaved changes are gone then.

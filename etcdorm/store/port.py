@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
+from etcdorm.errors import DecodeError
 from etcdorm.path import Path
 from etcdorm.store.types import KEEP, Collection, Event, Owns, Record, Ttl
 
@@ -33,8 +34,14 @@ class Store(Protocol):
         """
         ...
 
-    async def scan(self, collection: Collection, *, owns: Owns | None = None) -> list[Record]:
-        """All records of a collection, of one moment, sorted by path, in one request; ``owns`` as in ``read``."""
+    async def scan(
+        self, collection: Collection, *, owns: Owns | None = None, after: Path | None = None
+    ) -> Iterator[Record | DecodeError]:
+        """All records of a collection, of one moment, in one request, sorted by path; those behind ``after`` alone.
+
+        They are made as they are asked for. One that the store can't read is there as its error. ``owns`` as in
+        ``read``.
+        """
         ...
 
     async def create(self, path: Path, fields: Mapping[str, str], *, owns: Owns, ttl: int | None = None) -> Record:

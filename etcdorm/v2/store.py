@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Iterable, Mapping
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 
-from etcdorm.errors import UsageError
+from etcdorm.errors import DecodeError, UsageError
 from etcdorm.path import Path
 from etcdorm.store.types import KEEP, Collection, Owns, Record, Ttl
 from etcdorm.v2.client import Client
@@ -46,13 +47,17 @@ class V2Store:
     async def read(self, path: Path, *, fresh: bool = False, owns: Owns | None = None) -> Record | None:
         return self._seen(await snapshot_of(self._client, path, quorum=fresh, timeout=self._timeout), owns)
 
-    async def scan(self, collection: Collection, *, owns: Owns | None = None) -> list[Record]:
+    async def scan(
+        self, collection: Collection, *, owns: Owns | None = None, after: Path | None = None
+    ) -> Iterator[Record | DecodeError]:
         try:
             result = await self._client.read(str(collection.prefix), recursive=True, timeout=self._timeout)
         except (EtcdKeyNotFound, EtcdNotDir):
-            return []
-        records = (self._seen(snapshot, owns) for snapshot in _split(collection, result.node))
-        return sorted((record for record in records if record is not None), key=lambda record: record.path.segments)
+            return iter(())
+        nodes = sorted(_split(collection, result.node), key=lambda pair: pair[0].segments)
+        if after is not None:
+            nodes = nodes[bisect_right(nodes, after.segments, key=lambda pair: pair[0].segments) :]
+        return self._each_seen(nodes, owns)
 
     async def create(self, path: Path, fields: Mapping[str, str], *, owns: Owns, ttl: int | None = None) -> Record:
         _check_ttl(ttl)
@@ -116,6 +121,16 @@ class V2Store:
             self._janitor.clear(snapshot.path, owns)
         return snapshot.record()
 
+    def _each_seen(self, nodes: Iterable[tuple[Path, Node]], owns: Owns | None) -> Iterator[Record | DecodeError]:
+        for path, node in nodes:
+            try:
+                record = self._seen(Snapshot.of_node(path, node), owns)
+            except DecodeError as error:
+                yield error
+            else:
+                if record is not None:
+                    yield record
+
     def _saved(self, saved: Saved, ttl: Ttl) -> Record:
         path = saved.snapshot.path
         if saved.overwritten:
@@ -127,13 +142,13 @@ class V2Store:
         return record if ttl is KEEP else replace(record, ttl=ttl)
 
 
-def _split(collection: Collection, node: Node) -> Iterable[Snapshot]:
-    """The collection's records in one answer, each as a snapshot."""
+def _split(collection: Collection, node: Node) -> Iterator[tuple[Path, Node]]:
+    """The nodes of the collection's records in one answer."""
 
-    def below(path: Path, node: Node) -> Iterable[Snapshot]:
+    def below(path: Path, node: Node) -> Iterator[tuple[Path, Node]]:
         if len(path.segments) == collection.depth:
             if collection.matches(path):
-                yield Snapshot.of_node(path, node)
+                yield path, node
             return
         for child in node.get("nodes", ()):
             yield from below(Path((*path.segments, child["key"].rpartition("/")[2])), child)

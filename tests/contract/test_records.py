@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 
 import pytest
 
-from etcdorm.errors import LeaseLapsedError, UsageError
+from etcdorm.errors import DecodeError, LeaseLapsedError, UsageError
 from etcdorm.path import Path
-from etcdorm.store import Collection, StaleRecord, Store
+from etcdorm.store import Collection, Record, StaleRecord, Store
 
 N1 = Path.parse("/nodes/n1")
 NODES = Collection(Path.parse("/nodes"), 2, lambda path: True)
@@ -23,6 +24,10 @@ def other_text(fields: dict[str, str]) -> dict[str, str | None]:
     return {next(iter(fields)): "changed"}
 
 
+def records_of(found: Iterable[Record | DecodeError]) -> list[Record]:
+    return [each for each in found if isinstance(each, Record)]
+
+
 @pytest.mark.parametrize("fields", SHAPES)
 async def test_what_is_created_reads_back(store: Store, fields: dict[str, str]) -> None:
     created = await store.create(N1, fields, owns=owns)
@@ -33,7 +38,16 @@ async def test_what_is_created_reads_back(store: Store, fields: dict[str, str]) 
 
 async def test_what_is_not_there_reads_as_none(store: Store) -> None:
     assert await store.read(N1) is None
-    assert await store.scan(NODES) == []
+    assert records_of(await store.scan(NODES)) == []
+
+
+async def test_a_scan_goes_on_behind_a_path(store: Store) -> None:
+    for number in range(1, 4):
+        await store.create(Path.parse(f"/nodes/n{number}"), {"a": "1"}, owns=owns)
+    found = records_of(await store.scan(NODES, after=Path.parse("/nodes/n1")))
+    assert [str(record.path) for record in found] == ["/nodes/n2", "/nodes/n3"]
+    found = records_of(await store.scan(NODES, after=Path.parse("/nodes/n2a")))
+    assert [str(record.path) for record in found] == ["/nodes/n3"]
 
 
 @pytest.mark.parametrize("fields", SHAPES)
@@ -121,16 +135,16 @@ async def test_a_scan_finds_the_records_of_a_collection_and_no_others(store: Sto
         await store.create(Path.parse(f"/nodes/{name}"), fields, owns=owns)
     await store.create(Path.parse("/nodes/n1/parts/p1"), {"size": "1"}, owns=owns)
     await store.create(Path.parse("/nodesother/n9"), {"a": "9"}, owns=owns)
-    found = await store.scan(NODES)
+    found = records_of(await store.scan(NODES))
     assert [str(record.path) for record in found] == ["/nodes/n1", "/nodes/n2", "/nodes/n3"]
     assert [dict(record.fields) for record in found] == [{"a": "1", "b/c": "x"}, {"a": "2"}, {"": "{}"}]
-    some = await store.scan(Collection(NODES.prefix, 2, lambda path: path.segments[-1] == "n2"))
+    some = records_of(await store.scan(Collection(NODES.prefix, 2, lambda path: path.segments[-1] == "n2")))
     assert [str(record.path) for record in some] == ["/nodes/n2"]
 
 
 async def test_appends_come_in_order(store: Store) -> None:
     records = [await store.append(Path.parse("/log"), str(number)) for number in range(5)]
-    found = await store.scan(Collection(Path.parse("/log"), 2, lambda path: True))
+    found = records_of(await store.scan(Collection(Path.parse("/log"), 2, lambda path: True)))
     assert [record.fields[""] for record in found] == ["0", "1", "2", "3", "4"]
     assert [record.path for record in found] == [record.path for record in records]
     changed = await store.commit(records[0], {"": "changed"})
@@ -187,7 +201,7 @@ async def test_an_expired_record_is_gone_for_every_verb_and_can_be_made_anew(
         while (await anext(events)).new is not None:
             pass
     assert await store.read(N1, fresh=True) is None
-    assert await store.scan(NODES) == []
+    assert records_of(await store.scan(NODES)) == []
     with pytest.raises(LeaseLapsedError):
         await store.touch(created, ttl=10)
     with pytest.raises((LeaseLapsedError, StaleRecord)):

@@ -75,6 +75,20 @@ async def lock_of_record(session: Session, kind: type[Service]) -> None:
         pass
 
 
+async def save_all(session: Session, kind: type[Service]) -> None:
+    found = await session.load(kind, "n1")
+    found.port = 9090
+    await session.save_all(iter([found, kind(name="new"), found, kind(name="other")]), limit=2)
+
+
+async def load_all(session: Session, kind: type[Service]) -> None:
+    await session.load_all(kind, ["n1", "none", "leased"], limit=2)
+
+
+async def delete_all(session: Session, kind: type[Service]) -> None:
+    await session.delete_all(await session.list(kind))
+
+
 CALLS: dict[str, Call] = {
     "save of a new object": save_new,
     "save with a TTL": save_with_ttl,
@@ -82,6 +96,9 @@ CALLS: dict[str, Call] = {
     "delete": delete,
     "load": lambda session, kind: session.load(kind, "n1"),
     "list": lambda session, kind: session.list(kind),
+    "save_all": save_all,
+    "load_all": load_all,
+    "delete_all": delete_all,
     "update": update,
     "append": append,
     "refresh": refresh,
@@ -120,7 +137,7 @@ def etcd_binary(request: pytest.FixtureRequest) -> EtcdBinary:
 
 CASES = [
     *((kind, call, False) for kind in (Node, Doc) for call in CALLS if kind is Node or not call.startswith("lock")),
-    *((Node, call, True) for call in ("save of a changed object", "watch", "lock")),
+    *((Node, call, True) for call in ("save of a changed object", "save_all", "watch", "lock")),
 ]
 
 

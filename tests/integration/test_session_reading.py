@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from etcdorm import DecodeError, NotFoundError, Session, UsageError, connect
@@ -114,7 +116,7 @@ async def test_a_listing_takes_one_request(etcd: EtcdServer, session: Session, k
     ],
 )
 async def test_key_fields_narrow_a_listing(
-    session: Session, narrow: dict[str, object], found: list[tuple[str, int]]
+    session: Session, narrow: dict[str, Any], found: list[tuple[str, int]]
 ) -> None:
     for dc, rack in (("eu", 1), ("eu", 2), ("us", 1)):
         await session.save(Rack(dc=dc, rack=rack))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import assert_type
 
 from etcdorm import (
@@ -11,13 +12,17 @@ from etcdorm import (
     Created,
     DecodeError,
     Deleted,
+    Done,
     EtcdModel,
     Expired,
+    Failed,
     Feed,
     FieldFailure,
     Held,
     Invalid,
+    Listing,
     Place,
+    Results,
     Session,
     Updated,
     connect,
@@ -69,6 +74,55 @@ async def loading(session: Session) -> None:
     assert_type(await session.list(Node, name="n1"), list[Node])
     await session.load("Node", "n1")  # type: ignore[arg-type]
     await session.load(int, "n1")  # type: ignore[type-var]
+
+
+async def listing(session: Session) -> None:
+    assert_type(await session.list(Node, where=lambda node: node.port > 1, limit=10, after="n1"), list[Node])
+    assert_type(await session.list(Node, order_by="-port"), list[Node])
+    assert_type(await session.list(Node, order_by=("port", "-name")), list[Node])
+    assert_type(await session.list(Node, order_by=lambda node: (node.port, node.name)), list[Node])
+    assert_type(await session.list(Node, on_invalid="skip", name="n1"), list[Node])
+    listing = await session.list(Node, on_invalid="collect")
+    assert_type(listing, Listing[Node])
+    assert_type(listing[0], Node)
+    assert_type(listing.invalid, tuple[DecodeError, ...])
+    assert_type(await session.list(Node, after=listing[-1]), list[Node])
+    assert_type(await session.count(Node, name="n1"), int)
+    assert_type(await session.keys(Node), list[tuple[object, ...]])
+    assert_type(await session.exists(Node, "n1"), bool)
+    await session.list(Node, where=lambda doc: doc.host == "h")  # type: ignore[attr-defined]
+    await session.list(Node, order_by=lambda node: object())  # type: ignore[arg-type, return-value]
+    await session.list(Node, on_invalid="ignore")  # type: ignore[call-overload]
+
+
+async def many(session: Session, nodes: Iterator[Node], node: Node, doc: Doc) -> None:
+    def on_progress(done: int, total: int | None) -> None: ...
+
+    def of_one(done: int) -> None: ...
+
+    saved = await session.save_all(nodes, limit=8, on_progress=on_progress, ttl=None, on_conflict="merge")
+    assert_type(saved, Results[Node, Node])
+    assert_type(saved.models, list[Node])
+    assert_type(saved.failed, list[Failed[Node]])
+    assert_type(saved.raise_for_errors(), Results[Node, Node])
+    assert_type(saved[0], Done[Node, Node] | Failed[Node])
+    for result in saved:
+        match result:
+            case Done():
+                assert_type(result.model, Node)
+            case Failed():
+                assert_type(result.item, Node)
+                assert_type(result.error, Exception)
+    loaded = await session.load_all(Node, ["n1", "n2"])
+    assert_type(loaded, Results[str, Node])
+    assert_type(loaded.failed[0].item, str)
+    assert_type((await session.load_all(Doc, await session.keys(Doc))).models, list[Doc])
+    assert_type(await session.delete_all([node]), Results[Node, Node])
+    both: list[Node | Doc] = [node, doc]
+    assert_type((await session.save_all(both)).models, list[Node | Doc])
+    await session.save_all(node)  # type: ignore[type-var]
+    await session.save_all(["n1"])  # type: ignore[type-var]
+    await session.save_all(nodes, on_progress=of_one)  # type: ignore[arg-type]
 
 
 async def updating(session: Session) -> None:

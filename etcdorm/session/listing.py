@@ -1,0 +1,180 @@
+"""Reading many records at once: filtered, ordered, in pages; counted; or their keys alone."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, Literal, Protocol, TypeVar, get_args
+
+from etcdorm.errors import DecodeError, UsageError
+from etcdorm.mapping import EtcdModel, Schema
+from etcdorm.mapping.records import is_ours, to_model
+from etcdorm.path import Path
+from etcdorm.store import Record, Store
+
+M = TypeVar("M", bound=EtcdModel)
+
+OnInvalid = Literal["raise", "skip", "collect"]
+
+_log = logging.getLogger("etcdorm.session")
+_NAMED = 5
+"""Paths that a warning names."""
+
+
+class Sortable(Protocol):
+    def __lt__(self, other: Any, /) -> bool: ...  # Any: what a value may be compared with is its own matter
+
+
+OrderBy = str | Sequence[str] | Callable[[M], Sortable]
+"""The name of a field, ``"-name"`` for the greatest first, several of them, or a key as of ``sorted``."""
+
+
+class Listing(list[M]):
+    """A list of models that also tells of the records that did not fit."""
+
+    def __init__(self, models: Iterable[M] = (), invalid: Iterable[DecodeError] = ()) -> None:
+        super().__init__(models)
+        self.invalid = tuple(invalid)
+        """One for each such record, sorted by path; ``path`` and ``failures`` say what is wrong with it."""
+
+
+async def list_models(
+    store: Store,
+    schema: Schema[M],
+    fields: Mapping[str, object],
+    *,
+    where: Callable[[M], bool] | None,
+    order_by: OrderBy[M] | None,
+    limit: int | None,
+    after: object,
+    on_invalid: OnInvalid,
+) -> Listing[M]:
+    """As ``Session.list``."""
+    if on_invalid not in get_args(OnInvalid):
+        raise UsageError(f"on_invalid must be one of {get_args(OnInvalid)}, not {on_invalid!r}")
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 0):
+        raise UsageError(f"limit must be a whole number from 0 on, not {limit!r}")
+    if after is not None and order_by is not None:
+        raise UsageError("after= goes on in the order of paths, so it can't be combined with order_by=")
+    if inspect.iscoroutinefunction(where):
+        raise UsageError("where is called for each model and can't be async")
+    names = _fields_of(schema, order_by)
+    start = None if after is None else _path_of(schema, after)
+    found = await store.scan(schema.collection(fields), owns=schema.owns, after=start)
+    invalid: list[DecodeError] = []
+    models = _models(schema, found, None if on_invalid == "raise" else invalid)
+    wanted = models if where is None else filter(where, models)
+    if order_by is None:
+        listed = list(islice(wanted, limit))
+    else:
+        listed = _sorted_by_fields(schema, wanted, names) if names is not None else sorted(wanted, key=_key(order_by))
+        del listed[len(listed) if limit is None else limit :]
+    if invalid and on_invalid == "skip":
+        _warn(schema, invalid)
+    return Listing(listed, invalid if on_invalid == "collect" else ())
+
+
+async def count(store: Store, schema: Schema[M], fields: Mapping[str, object]) -> int:
+    """As ``Session.count``."""
+    found = await store.scan(schema.collection(fields), owns=schema.owns)
+    return sum(schema.match(path) is not None for path in _paths(schema, found))
+
+
+async def keys(store: Store, schema: Schema[M], fields: Mapping[str, object]) -> list[tuple[object, ...]]:
+    """As ``Session.keys``."""
+    found = await store.scan(schema.collection(fields), owns=schema.owns)
+    values = (schema.match(path) for path in _paths(schema, found))
+    return [tuple(each.values()) for each in values if each is not None]
+
+
+async def exists(store: Store, schema: Schema[M], path: Path) -> bool:
+    """As ``Session.exists``."""
+    try:
+        record = await store.read(path, owns=schema.owns)
+    except DecodeError:
+        return True
+    return record is not None and is_ours(schema, record)
+
+
+def _models(schema: Schema[M], found: Iterable[Record | DecodeError], invalid: list[DecodeError] | None) -> Iterator[M]:
+    """The models, each decoded when it is asked for; errors are raised, or noted in ``invalid``."""
+    for each in found:
+        try:
+            if isinstance(each, DecodeError):
+                raise each
+            model = to_model(schema, each)
+        except DecodeError as error:
+            if invalid is None:
+                raise
+            invalid.append(error)
+        else:
+            if model is not None:
+                yield model
+
+
+def _paths(schema: Schema[M], found: Iterable[Record | DecodeError]) -> Iterator[Path]:
+    """The paths of the model's records, of those too that can't be read."""
+    for each in found:
+        if isinstance(each, DecodeError):
+            yield Path.parse(each.path)
+        elif is_ours(schema, each):
+            yield each.path
+
+
+def _path_of(schema: Schema[M], after: object) -> Path:
+    """The path that a page follows on, given by a model or a key.
+
+    Raises: UsageError.
+    """
+    if isinstance(after, schema.model):
+        return schema.path(after)
+    if isinstance(after, EtcdModel):
+        raise UsageError(f"after= is a {type(after).__name__}, but what is listed is {schema.name}")
+    return schema.path_from(after if isinstance(after, tuple) else (after,), {})
+
+
+def _fields_of(schema: Schema[M], order_by: OrderBy[M] | None) -> list[str] | None:
+    """The names to order by, each with its minus sign; None when it is a function, or nothing.
+
+    Raises: UsageError.
+    """
+    if order_by is None or callable(order_by):
+        return None
+    names = [order_by] if isinstance(order_by, str) else list(order_by)
+    known = [*schema.model.model_fields, *schema.model.model_computed_fields]
+    if unknown := [name for name in names if name.removeprefix("-") not in known]:
+        raise UsageError(f"{schema.name} has no field {unknown[0]!r} to be ordered by; there are: {', '.join(known)}")
+    return names
+
+
+def _key(order_by: OrderBy[M]) -> Callable[[M], Any]:
+    assert callable(order_by)
+    return order_by
+
+
+def _sorted_by_fields(schema: Schema[M], models: Iterable[M], names: Sequence[str]) -> list[M]:
+    """Sorted by the first name, equal ones by the next; None comes last, in either direction."""
+    ordered = list(models)
+    for name in reversed(names):
+        field = name.removeprefix("-")
+        values = [(getattr(model, field), model) for model in ordered]
+        try:
+            some = sorted((pair for pair in values if pair[0] is not None), key=_first, reverse=name != field)
+        except TypeError as error:
+            raise UsageError(f"{schema.name} can't be ordered by {field!r}: {error}") from error
+        ordered = [model for _, model in some] + [model for value, model in values if value is None]
+    return ordered
+
+
+def _first(pair: tuple[Any, object]) -> Any:  # Any: what the field holds
+    return pair[0]
+
+
+def _warn(schema: Schema[M], invalid: Sequence[DecodeError]) -> None:
+    """Without what the records hold, which may be secret."""
+    paths = ", ".join(error.path for error in invalid[:_NAMED])
+    more = f" and {len(invalid) - _NAMED} more" if len(invalid) > _NAMED else ""
+    text = "%d records were left out, as they do not hold a valid %s: %s%s"
+    _log.warning(text, len(invalid), schema.name, paths, more)
