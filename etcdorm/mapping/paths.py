@@ -69,14 +69,31 @@ class Paths(Generic[M]):
 
         Raises: UsageError when the path does not end in a whole segment of free text.
         """
+        last = self.made_key()
+        others = {name: self._text_in(model, name) for name in self.keys if name != last}
+        return self.template.format({**others, last: ""}).parent
+
+    def made_key(self) -> str:
+        """The name of the key field that a store makes when a model is appended.
+
+        Raises: UsageError when the path does not end in a whole segment of free text.
+        """
         last = self.template.sequential
         if last is None or not self.keys[last].is_free_text:
             raise UsageError(
                 f"{self.name} can't be appended: the store makes up the last segment, so its path"
                 f" {self.template.text!r} would have to end in one field alone, a str"
             )
-        others = {name: self._text_in(model, name) for name in self.keys if name != last}
-        return self.template.format({**others, last: ""}).parent
+        return last
+
+    def made_name(self, value: object) -> str:
+        """The last segment of a path, for a value of the key field that a store makes.
+
+        Raises: UsageError.
+        """
+        last = self.made_key()
+        texts = {**dict.fromkeys(self.keys, ""), **self._texts({last: value})}
+        return self.template.format(texts).segments[-1]
 
     def with_key(self, model: M, path: Path) -> None:
         """Set a model's key fields from a path, also on a frozen model.

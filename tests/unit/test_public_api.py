@@ -17,6 +17,7 @@ import etcdorm.v2.errors
 NAMES = {
     "etcdorm": {
         "KEEP",
+        "LATEST",
         "AlreadyExistsError",
         "AsJson",
         "Change",
@@ -42,6 +43,7 @@ NAMES = {
         "RefusedError",
         "ServerError",
         "Session",
+        "Tail",
         "UnavailableError",
         "UnconfirmedError",
         "Updated",
@@ -90,6 +92,9 @@ NAMES = {
 METHODS: dict[type, set[str]] = {
     etcdorm.Session: {
         "append",
+        "records",
+        "tail",
+        "trim",
         "close",
         "delete",
         "endpoints",
