@@ -43,7 +43,7 @@ async def records(
 ) -> list[M]:
     """One page."""
     _check_count("limit", limit)
-    name = _name(schema, after, "after")
+    name = _name(store, schema, after, "after")
     found = await store.sequence(schema.collection(fields), after=name)
     models = (to_model(schema, record) for record in found[:limit])
     return [model for model in models if model is not None]
@@ -53,7 +53,7 @@ def tail(
     store: Store, schema: Schema[M], fields: Mapping[str, object], *, after: M | str | int | Latest | None
 ) -> Tail[M]:
     """Those there are, then each new one."""
-    name = None if after is LATEST else _name(schema, after, "after")
+    name = None if after is LATEST else _name(store, schema, after, "after")
     return Tail(store.follow(schema.collection(fields), after=name), schema)
 
 
@@ -70,7 +70,7 @@ async def trim(
     if keep is None and older_than is None and where is None:
         raise UsageError(f"trim deletes records of {schema.name} by keep=, older_than= or where=, and none was given")
     _check_count("keep", keep)
-    before = _name(schema, older_than, "older_than")
+    before = _name(store, schema, older_than, "older_than")
     old = await store.sequence(schema.collection(fields))
     if keep:
         old = old[:-keep]
@@ -134,16 +134,20 @@ async def _delete(store: Store, record: Record) -> bool | EtcdormError:
     return True
 
 
-def _name(schema: Schema[M], given: M | str | int | None, parameter: str) -> str:
+def _name(store: Store, schema: Schema[M], given: M | str | int | None, parameter: str) -> str:
     """The last segment of the path of a record or key that a caller gave; "" for none."""
     field = schema.made_key()
     if given is None:
         return ""
-    if not isinstance(given, EtcdModel):
-        return schema.made_name(given)
-    if not isinstance(given, schema.model):
-        raise UsageError(f"{parameter} is a {type(given).__name__}, and must be a {schema.name} or its key")
-    return schema.made_name(getattr(given, field))
+    if isinstance(given, EtcdModel):
+        if not isinstance(given, schema.model):
+            raise UsageError(
+                f"{parameter} is of {type(given).__name__}, and must be of {schema.name} or one of its keys"
+            )
+        given = getattr(given, field)
+    name = schema.made_name(given)
+    store.check_name(name)
+    return name
 
 
 def _check_count(parameter: str, number: int | None) -> None:

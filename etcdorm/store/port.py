@@ -87,6 +87,10 @@ class Store(Protocol):
         """
         ...
 
+    def check_name(self, name: str) -> None:
+        """Raise UsageError for a name that the store can't have made for an append."""
+        ...
+
     async def touch(self, base: Record, *, ttl: int) -> Record:
         """Put off a record's expiry to ``ttl`` whole seconds from now, in one request that wakes no watcher.
 

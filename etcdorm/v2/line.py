@@ -21,6 +21,12 @@ _NAME = re.compile(r"[0-9]{20}")
 """How etcd names the keys that it makes: the index of the store, padded with zeros. So the order of names is theirs."""
 
 
+def check_name(name: str) -> None:
+    """Raise UsageError unless etcd may have made a key of this name."""
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"{name!r} is not the name of a key that etcd made, of 20 digits, and has no place among them")
+
+
 class Line:
     """The records of a collection that stand behind ``after``, in order, each taken once.
 
@@ -29,8 +35,8 @@ class Line:
     """
 
     def __init__(self, collection: Collection, after: str | None) -> None:
-        if after and not _NAME.fullmatch(after):
-            raise UsageError(f"{after!r} is not the name of a key that etcd made, of 20 digits, so nothing is after it")
+        if after:
+            check_name(after)
         self._collection = collection
         self._after = after
         self._keys: dict[Path, Key] = {}

@@ -15,7 +15,7 @@ from etcdorm.v2.client import Client
 from etcdorm.v2.drive import drive, snapshot_of
 from etcdorm.v2.errors import EtcdKeyNotFound, EtcdNotDir
 from etcdorm.v2.janitor import Janitor
-from etcdorm.v2.line import Line
+from etcdorm.v2.line import Line, check_name
 from etcdorm.v2.protocol import append, document, remove, save
 from etcdorm.v2.protocol.apply import Saved
 from etcdorm.v2.protocol.snapshot import Snapshot
@@ -95,6 +95,9 @@ class V2Store:
         if after > f"{index:020}":  # a member that is behind
             node, index = await self._read_all(collection.prefix, quorum=True)
         return line.replace(node, index)
+
+    def check_name(self, name: str) -> None:
+        check_name(name)
 
     async def touch(self, base: Record, *, ttl: int) -> Record:
         _check_ttl(ttl)
