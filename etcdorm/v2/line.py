@@ -94,8 +94,8 @@ class Line:
         prefix, segments = self._collection.prefix, path.segments
         return (
             len(segments) == self._collection.depth
+            and segments[-1] > (self._after or "")  # first: it leaves out the most, and a page is a small part of all
             and _NAME.fullmatch(segments[-1]) is not None
-            and segments[-1] > (self._after or "")
             and prefix.contains(path)
             and not Path(segments[len(prefix.segments) :]).hidden
             and self._collection.matches(path)

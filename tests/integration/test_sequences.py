@@ -166,6 +166,11 @@ async def test_a_class_whose_path_does_not_end_in_one_text_has_no_sequence(sessi
     class Job(EtcdModel, path="/jobs/{number}"):
         number: int
 
+    class Short(EtcdModel, path="/short/{number:08}"):
+        number: int = 0
+
+    with pytest.raises(UsageError, match="can't be appended"):
+        await session.append(Short())
     with pytest.raises(UsageError, match="can't be appended"):
         await session.records(Job)
     with pytest.raises(UsageError, match="can't be appended"):
@@ -180,6 +185,25 @@ async def test_a_place_that_the_store_has_not_reached_is_told(session: Session) 
         await session.records(Event, after="9" * 20)
     with pytest.raises(NotFoundError, match="made anew"):
         await session.tail(Event, after="9" * 20).__aenter__()
+
+
+async def test_the_key_may_be_a_number(session: Session) -> None:
+    class Entry(EtcdModel, path="/entries/{number:020}"):
+        number: int | None = None
+        text: str
+
+    made = [await session.append(Entry(text=text)) for text in "ab"]
+    assert isinstance(made[0].number, int)
+    assert made[0].etcd is not None
+    assert made[0].etcd.path == Entry.key(made[0].number) == f"/entries/{made[0].number:020}"
+    assert Entry.match_key(made[0].etcd.path) == {"number": made[0].number}
+    assert await session.load(Entry, made[0].number) == made[0]
+    assert await session.records(Entry) == made
+    assert await session.records(Entry, after=made[0].number) == await session.records(Entry, after=made[0]) == made[1:]
+    assert await session.records(Entry, after=0) == made
+    async with session.tail(Entry, after=made[0]) as entries:
+        assert await soon(entries) == made[1]
+    assert await session.trim(Entry, older_than=made[1].number) == 1
 
 
 # -- tail --------------------------------------------------------------------------------------------------------------
