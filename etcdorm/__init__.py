@@ -24,11 +24,12 @@ from etcdorm.feed import Feed
 from etcdorm.mapping import AsJson, EtcdModel, Merge, Place
 from etcdorm.mapping.change import Change, Created, Deleted, Expired, Invalid, Updated
 from etcdorm.recipes import Held
-from etcdorm.session import Session
+from etcdorm.session import LATEST, Session, Tail
 from etcdorm.store import KEEP
 
 __all__ = [
     "KEEP",
+    "LATEST",
     "AlreadyExistsError",
     "AsJson",
     "Change",
@@ -55,6 +56,7 @@ __all__ = [
     "RefusedError",
     "ServerError",
     "Session",
+    "Tail",
     "UnavailableError",
     "UnconfirmedError",
     "Updated",

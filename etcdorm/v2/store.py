@@ -10,16 +10,18 @@ from dataclasses import replace
 
 from etcdorm.errors import UsageError
 from etcdorm.path import Path
-from etcdorm.store.types import KEEP, Collection, Owns, Record, Ttl
+from etcdorm.store.types import KEEP, Collection, Event, Owns, Record, Ttl
 from etcdorm.v2.client import Client
 from etcdorm.v2.drive import drive, snapshot_of
 from etcdorm.v2.errors import EtcdKeyNotFound, EtcdNotDir
 from etcdorm.v2.janitor import Janitor
-from etcdorm.v2.protocol import document, remove, save
+from etcdorm.v2.line import Line, check_name
+from etcdorm.v2.protocol import append, document, remove, save
 from etcdorm.v2.protocol.apply import Saved
-from etcdorm.v2.protocol.snapshot import Key, Snapshot
+from etcdorm.v2.protocol.snapshot import Snapshot
 from etcdorm.v2.protocol.steps import Steps, T
 from etcdorm.v2.protocol.touch import touch
+from etcdorm.v2.replica import Replica
 from etcdorm.v2.request import LONGEST_TTL, check_length
 from etcdorm.v2.result import Node
 from etcdorm.v2.watch import Watch
@@ -47,11 +49,10 @@ class V2Store:
         return self._seen(await snapshot_of(self._client, path, quorum=fresh, timeout=self._timeout), owns)
 
     async def scan(self, collection: Collection, *, owns: Owns | None = None) -> list[Record]:
-        try:
-            result = await self._client.read(str(collection.prefix), recursive=True, timeout=self._timeout)
-        except (EtcdKeyNotFound, EtcdNotDir):
+        node, _ = await self._read_all(collection.prefix)
+        if node is None:
             return []
-        records = (self._seen(snapshot, owns) for snapshot in _split(collection, result.node))
+        records = (self._seen(snapshot, owns) for snapshot in _split(collection, node))
         return sorted((record for record in records if record is not None), key=lambda record: record.path.segments)
 
     async def create(self, path: Path, fields: Mapping[str, str], *, owns: Owns, ttl: int | None = None) -> Record:
@@ -86,9 +87,17 @@ class V2Store:
 
     async def append(self, directory: Path, text: str, *, ttl: int | None = None) -> Record:
         _check_ttl(ttl)
-        result = await self._client.write(str(directory), text, ttl, append=True, timeout=self._timeout)
-        key = Key(text, result.modifiedIndex, result.createdIndex, ttl is not None, ttl)
-        return _record(Snapshot(Path.parse(result.key), {"": key}))
+        return _record(await self._drive(append.append(directory, text, id=_new_id(), ttl=ttl)))
+
+    async def sequence(self, collection: Collection, *, after: str = "") -> list[Record]:
+        line = Line(collection, after)
+        node, index = await self._read_all(collection.prefix)
+        if after > f"{index:020}":  # a member that is behind
+            node, index = await self._read_all(collection.prefix, quorum=True)
+        return line.replace(node, index)
+
+    def check_name(self, name: str) -> None:
+        check_name(name)
 
     async def touch(self, base: Record, *, ttl: int) -> Record:
         _check_ttl(ttl)
@@ -99,14 +108,25 @@ class V2Store:
             return _record(await self._drive(document.touch(snapshot, ttl)))
         return replace(base, ttl=ttl, detail=await self._drive(touch(snapshot, ttl)))
 
-    def watch(self, collection: Collection) -> AbstractAsyncContextManager[Watch]:
-        return Watch(self._client, collection, timeout=self._timeout)
+    def watch(self, collection: Collection) -> AbstractAsyncContextManager[Watch[Event]]:
+        return Watch(self._client, collection.prefix, Replica(collection), timeout=self._timeout)
+
+    def follow(self, collection: Collection, *, after: str | None = "") -> AbstractAsyncContextManager[Watch[Record]]:
+        return Watch(self._client, collection.prefix, Line(collection, after), timeout=self._timeout)
 
     async def close(self) -> None:
         try:
             await self._janitor.close()
         finally:
             await self._client.close()
+
+    async def _read_all(self, prefix: Path, *, quorum: bool = False) -> tuple[Node | None, int]:
+        """All that lies below a prefix, and the index of the store then."""
+        try:
+            result = await self._client.read(str(prefix), recursive=True, quorum=quorum, timeout=self._timeout)
+        except (EtcdKeyNotFound, EtcdNotDir) as error:
+            return None, error.index
+        return result.node, result.etcd_index
 
     async def _drive(self, steps: Steps[T]) -> T:
         return await drive(self._client, steps, timeout=self._timeout)

@@ -17,6 +17,7 @@ import etcdorm.v2.errors
 NAMES = {
     "etcdorm": {
         "KEEP",
+        "LATEST",
         "AlreadyExistsError",
         "AsJson",
         "Change",
@@ -43,6 +44,7 @@ NAMES = {
         "RefusedError",
         "ServerError",
         "Session",
+        "Tail",
         "UnavailableError",
         "UnconfirmedError",
         "Updated",
@@ -91,6 +93,9 @@ NAMES = {
 METHODS: dict[type, set[str]] = {
     etcdorm.Session: {
         "append",
+        "records",
+        "tail",
+        "trim",
         "close",
         "delete",
         "endpoints",
