@@ -51,7 +51,8 @@ class Session:
     async def save(self, model: M, *, ttl: Ttl = KEEP, on_conflict: OnConflict = "raise") -> M:
         """Write a new object, or what has changed in one that was loaded or saved before: all of it, or nothing.
 
-        Only changed fields are written. An object whose key fields were changed is a new one, at its new path.
+        Only changed fields are written. An object whose key fields were changed is a new one, at its new path; so is
+        one that was loaded from another cluster.
         When another save came between, this one is refused; with ``on_conflict="merge"`` the edits of both are put
         together field by field (``Merge`` says how, where both edited one), and the object has them all then; with
         ``"overwrite"`` the record becomes what this object says, also when it was deleted, or when the object is new.
@@ -202,7 +203,7 @@ class Session:
         Raises: LeaseLapsedError when it has expired already (saving the object makes it anew, with ``ttl=``);
             UsageError for a model without a TTL.
         """
-        place = saving.known_place(model, "refreshed")
+        place = await saving.known_place(self._store, model, "refreshed")
         if ttl is None:
             ttl = self._defaults.ttl_of(schema_of(type(model)).ttl, KEEP)
         if ttl is None:

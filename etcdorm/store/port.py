@@ -23,6 +23,10 @@ class Store(Protocol):
         """The URLs that the store talks to."""
         ...
 
+    async def origin(self) -> str:
+        """Which cluster this is, as in ``Record.origin``; it is asked for when no answer has told it yet."""
+        ...
+
     async def read(self, path: Path, *, fresh: bool = False, owns: Owns | None = None) -> Record | None:
         """One record, or None when there is none.
 

@@ -8,7 +8,7 @@ behind it. It is filled, or evaporates, within seconds.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from etcdorm.errors import NotFoundError, UsageError
 from etcdorm.path import Path
@@ -34,10 +34,11 @@ class Line:
     reading. What is deleted before its turn comes is not taken.
     """
 
-    def __init__(self, collection: Collection, after: str | None) -> None:
+    def __init__(self, collection: Collection, after: str | None, origin: Callable[[], str] = str) -> None:
         if after:
             check_name(after)
         self._collection = collection
+        self._origin = origin
         self._after = after
         self._keys: dict[Path, Key] = {}
         self._stop: Path | None = None
@@ -83,7 +84,7 @@ class Line:
             if self._keys[path].reserved:
                 self._stop = path
                 break
-            record = Snapshot(path, {"": self._keys.pop(path)}).record()
+            record = Snapshot(path, {"": self._keys.pop(path)}).record(self._origin())
             assert record is not None
             taken.append(record)
             self._after = path.segments[-1]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from etcdorm.errors import DecodeError
 from etcdorm.path import Path
@@ -27,8 +27,9 @@ class Replica:
     its plain keys that follow change nothing any more. So one save is one event.
     """
 
-    def __init__(self, collection: Collection) -> None:
+    def __init__(self, collection: Collection, origin: Callable[[], str] = str) -> None:
         self._collection = collection
+        self._origin = origin
         self._keys: dict[Path, dict[str, Key]] = {}
         self._told: dict[Path, Record] = {}
 
@@ -86,7 +87,7 @@ class Replica:
             self._keys.pop(path, None)
         old = self._told.pop(path, None)
         try:
-            new = Snapshot.of_keys(path, dict(keys)).record()
+            new = Snapshot.of_keys(path, dict(keys)).record(self._origin())
         except DecodeError as error:
             # A commit record that somebody has damaged must not end the watch of all the others.
             _log.error("a watched record can't be read and counts as gone: %s", error)

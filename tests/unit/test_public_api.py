@@ -112,6 +112,7 @@ METHODS: dict[type, set[str]] = {
     etcdorm.v2.Client: {
         "base_uri",
         "close",
+        "cluster_id",
         "cluster_version",
         "contains",
         "delete",
