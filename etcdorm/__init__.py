@@ -24,11 +24,12 @@ from etcdorm.feed import Feed
 from etcdorm.mapping import AsJson, EtcdModel, Merge, Place
 from etcdorm.mapping.change import Change, Created, Deleted, Expired, Invalid, Updated
 from etcdorm.recipes import Held
-from etcdorm.session import Done, Failed, Listing, Results, Session
+from etcdorm.session import LATEST, Done, Failed, Listing, Results, Session, Tail
 from etcdorm.store import KEEP
 
 __all__ = [
     "KEEP",
+    "LATEST",
     "AlreadyExistsError",
     "AsJson",
     "Change",
@@ -59,6 +60,7 @@ __all__ = [
     "Results",
     "ServerError",
     "Session",
+    "Tail",
     "UnavailableError",
     "UnconfirmedError",
     "Updated",

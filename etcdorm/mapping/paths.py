@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from etcdorm.errors import UsageError
 from etcdorm.mapping.keys import KeyField
-from etcdorm.mapping.template import Template
+from etcdorm.mapping.template import MADE_WIDTH, Template
 from etcdorm.path import Path
 from etcdorm.store.types import Collection
 
@@ -69,14 +69,31 @@ class Paths(Generic[M]):
 
         Raises: UsageError when the path does not end in a whole segment of free text.
         """
-        last = self.template.sequential
-        if last is None or not self.keys[last].is_free_text:
-            raise UsageError(
-                f"{self.name} can't be appended: the store makes up the last segment, so its path"
-                f" {self.template.text!r} would have to end in one field alone, a str"
-            )
+        last = self.made_key()
         others = {name: self._text_in(model, name) for name in self.keys if name != last}
-        return self.template.format({**others, last: ""}).parent
+        return self.template.format({**others, last: "0"}).parent
+
+    def made_key(self) -> str:
+        """The name of the key field that a store makes when a model is appended.
+
+        Raises: UsageError when the path does not end in a segment that takes what a store makes.
+        """
+        last = self.template.sequential
+        if last is not None and last.width in (0, MADE_WIDTH) and (last.width or self.keys[last.field].is_free_text):
+            return last.field
+        raise UsageError(
+            f"{self.name} can't be appended: the store makes up the last segment, so its path {self.template.text!r} "
+            f"would have to end in one field alone, a str, or an int as {{id:0{MADE_WIDTH}}}"
+        )
+
+    def made_name(self, value: object) -> str:
+        """The last segment of a path, for a value of the key field that a store makes.
+
+        Raises: UsageError.
+        """
+        last = self.made_key()
+        texts = {**dict.fromkeys(self.keys, "0"), **self._texts({last: value})}
+        return self.template.format(texts).segments[-1]
 
     def with_key(self, model: M, path: Path) -> None:
         """Set a model's key fields from a path, also on a frozen model.

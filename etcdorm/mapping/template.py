@@ -1,4 +1,7 @@
-"""Path templates: ``/dc/{dc}/nodes/{name}`` formats key texts to a path, and matches a path back to them."""
+"""Path templates: ``/dc/{dc}/nodes/{name}`` formats key texts to a path, and matches a path back to them.
+
+``{number:08}`` pads a whole number with zeros, so that the order of paths is that of numbers.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,12 @@ from etcdorm.errors import ModelError, PathError
 from etcdorm.path import Path, decode_segment, encode_segment
 from etcdorm.store.types import Collection
 
-_FIELD = re.compile(r"([^{}]*)\{([^{}]*)\}([^{}]*)")
+_FIELD = re.compile(r"([^{}]*)\{([^{}:]*)(?::([^{}]*))?\}([^{}]*)")
+_WIDTH = re.compile(r"0([1-9][0-9]?)")
+_NUMBER = re.compile(r"0|[1-9][0-9]*")
+
+MADE_WIDTH = 20
+"""Digits of a segment that etcd makes up when a record is appended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,22 +31,35 @@ class Fixed:
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A segment that holds one field, between a literal start and end (mostly empty, both)."""
+    """A segment that holds one field, between a literal start and end (mostly empty, both).
+
+    With a ``width`` the field is a whole number from 0 on, padded with zeros to so many digits.
+    """
 
     field: str
     start: str = ""
     end: str = ""
+    width: int = 0
 
     def format(self, text: str) -> str:
-        return f"{self.start}{encode_segment(text)}{self.end}"
+        return f"{self.start}{self._padded(text) if self.width else encode_segment(text)}{self.end}"
 
     def match(self, segment: str) -> str | None:
         if not (segment.startswith(self.start) and segment.endswith(self.end)):
             return None
+        inner = segment[len(self.start) : len(segment) - len(self.end)]
         try:  # "ab" starts with "ab" and ends with "b", but no text is encoded as the nothing that is left
-            return decode_segment(segment[len(self.start) : len(segment) - len(self.end)])
+            if not self.width:
+                return decode_segment(inner)
+            text = inner.lstrip("0") or "0"
+            return text if self._padded(text) == inner else None
         except PathError:
             return None
+
+    def _padded(self, text: str) -> str:
+        if not _NUMBER.fullmatch(text):
+            raise PathError(f"{self.field} is padded with zeros in the path, so it must be a whole number from 0 on")
+        return text.zfill(self.width)
 
 
 @dataclass(frozen=True)
@@ -80,10 +101,10 @@ class Template:
         return self.collection({}).prefix
 
     @property
-    def sequential(self) -> str | None:
-        """The field that is the whole last segment, so that a server may make its value; None if there is none."""
+    def sequential(self) -> Slot | None:
+        """The last segment if it is a field and nothing else, so that a server may make it."""
         last = self.segments[-1]
-        return last.field if isinstance(last, Slot) and not (last.start or last.end) else None
+        return last if isinstance(last, Slot) and not (last.start or last.end) else None
 
     def format(self, texts: Mapping[str, str]) -> Path:
         """The path of the record with these key texts; any text will do, as each is encoded.
@@ -142,10 +163,15 @@ def _parse_slot(template: str, part: str) -> Slot:
     found = _FIELD.fullmatch(part)
     if found is None:
         raise _refusal(template, f"the braces in {part!r} don't pair up")
-    start, field, end = found.groups()
+    start, field, width, end = found.groups()
     if not field.isidentifier():
         raise _refusal(template, f"{field!r} in {part!r} is not the name of a field")
-    return Slot(field, start, end)
+    if width is None:
+        return Slot(field, start, end)
+    digits = _WIDTH.fullmatch(width)
+    if digits is None:
+        raise _refusal(template, f"{width!r} in {part!r} must be like 08, for a number of eight digits or more")
+    return Slot(field, start, end, int(digits[1]))
 
 
 def _format(segment: Fixed | Slot, texts: Mapping[str, str]) -> str:

@@ -2,6 +2,7 @@
 
 from etcdorm.session.listing import Listing
 from etcdorm.session.many import Done, Failed, Results
+from etcdorm.session.sequence import LATEST, Tail
 from etcdorm.session.session import LOCKS, Session
 
-__all__ = ["LOCKS", "Done", "Failed", "Listing", "Results", "Session"]
+__all__ = ["LATEST", "LOCKS", "Done", "Failed", "Listing", "Results", "Session", "Tail"]

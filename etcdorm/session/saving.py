@@ -23,8 +23,7 @@ async def save(
     """Create the record of a new object, or commit what has changed in one that has a place; note its new place."""
     schema = schema_of(type(model))
     path = schema.path(model)
-    place = place_of(model)
-    base = place.record if place is not None and place.path == str(path) else None
+    base = await _known(store, model, path)
     wanted, target = model, base
     backoff = Backoff(timeout)
     while True:
@@ -72,7 +71,7 @@ async def _write(
 async def delete(store: Store, model: EtcdModel) -> None:
     """Remove the record of an object that has a place, if it is as the object knows it."""
     schema = schema_of(type(model))
-    place = known_place(model, "deleted")
+    place = await known_place(store, model, "deleted")
     try:
         await store.remove(place.record, owns=schema.owns)
     except StaleRecord as stale:
@@ -84,8 +83,7 @@ async def fence(store: Store, model: EtcdModel, token: int) -> None:
     """Write a lock's token into the record of a model, and so move its version."""
     schema = schema_of(type(model))
     path = schema.path(model)
-    place = place_of(model)
-    mine = place.record if place is not None and place.path == str(path) else None
+    mine = await _known(store, model, path)
     while True:
         record = await store.read(path, fresh=True)
         if record is None or record.is_document or not is_ours(schema, record):
@@ -102,8 +100,20 @@ async def fence(store: Store, model: EtcdModel, token: int) -> None:
         return
 
 
-def known_place(model: EtcdModel, done: str) -> Place:
-    """The place of a model, for what can only be ``done`` to one that has a place.
+async def _known(store: Store, model: EtcdModel, path: Path) -> Record | None:
+    """The record at this path as the model knows it; None for a new object, also one that comes from elsewhere."""
+    place = place_of(model)
+    if place is None or place.path != str(path) or not await _is_from_here(store, place.record):
+        return None
+    return place.record
+
+
+async def _is_from_here(store: Store, record: Record) -> bool:
+    return not record.origin or record.origin == await store.origin()
+
+
+async def known_place(store: Store, model: EtcdModel, done: str) -> Place:
+    """The place of a model, for what can only be ``done`` to one that has a place in this store.
 
     Raises: UsageError.
     """
@@ -111,6 +121,11 @@ def known_place(model: EtcdModel, done: str) -> Place:
     if place is None:
         raise UsageError(
             f"this {type(model).__name__} was never loaded or saved, so it can't be {done}; load it from the session"
+        )
+    if not await _is_from_here(store, place.record):
+        raise UsageError(
+            f"{place.path}: this {type(model).__name__} was loaded from another cluster, so it can't be {done} in this "
+            "one; load it from this session"
         )
     return place
 

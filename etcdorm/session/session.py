@@ -15,12 +15,13 @@ from etcdorm.mapping import EtcdModel, Place, schema_of, set_place
 from etcdorm.mapping.schema import Layout
 from etcdorm.path import Path, encode_segment
 from etcdorm.recipes.lock import Held, Lock
-from etcdorm.session import listing, loading, many, saving
+from etcdorm.session import listing, loading, many, saving, sequence
 from etcdorm.session.backoff import Backoff
 from etcdorm.session.conflicts import OnConflict
 from etcdorm.session.defaults import Defaults
 from etcdorm.session.listing import Listing, OnInvalid, OrderBy
 from etcdorm.session.many import OnProgress, Results
+from etcdorm.session.sequence import Latest, Tail
 from etcdorm.store import KEEP, Store, Ttl
 
 M = TypeVar("M", bound=EtcdModel)
@@ -52,7 +53,8 @@ class Session:
     async def save(self, model: M, *, ttl: Ttl = KEEP, on_conflict: OnConflict = "raise") -> M:
         """Write a new object, or what has changed in one that was loaded or saved before: all of it, or nothing.
 
-        Only changed fields are written. An object whose key fields were changed is a new one, at its new path.
+        Only changed fields are written. An object whose key fields were changed is a new one, at its new path; so is
+        one that was loaded from another cluster.
         When another save came between, this one is refused; with ``on_conflict="merge"`` the edits of both are put
         together field by field (``Merge`` says how, where both edited one), and the object has them all then; with
         ``"overwrite"`` the record becomes what this object says, also when it was deleted, or when the object is new.
@@ -275,15 +277,61 @@ class Session:
         """Write an object under a key that the server makes; keys grow in the order of the appends.
 
         The last segment of the class's path is the key field that takes it. The object is stored as one JSON key, in
-        either layout: that is what etcd can number.
-        Resend: never; a lost answer is an UnconfirmedError, and the record may be there.
+        either layout: that is what etcd can number. An object that was appended or loaded before makes another record,
+        and stands for that one then. It takes two requests, one after the other.
+        Units: ``ttl`` in whole seconds, by default that of the class or session; the record ends by itself then.
+        Resend: a lost answer is settled by reading; the record is there once or not at all.
+        Cancel: it may have happened, whole. A cancelled one may hold up ``records`` and ``tail`` for five seconds.
+        Raises: UnavailableError when it did not happen and never will; UnconfirmedError when its answer was lost, and
+            it may have been deleted since; EncodeError; UsageError for a class that can't be appended.
         """
-        schema = schema_of(type(model))
-        directory = schema.append_directory(model)
-        record = await self._store.append(directory, schema.encode(model, document=True)[""], ttl=ttl)
-        schema.with_key(model, record.path)
-        set_place(model, Place.of(record))
+        ttl = self._defaults.ttl_of(schema_of(type(model)).ttl, KEEP if ttl is None else ttl)
+        await sequence.append(self._store, model, ttl=ttl)
         return model
+
+    async def records(
+        self, model: type[M], /, *, after: M | str | int | None = None, limit: int | None = None, **fields: object
+    ) -> builtins.list[M]:
+        """The appended records behind ``after``, in the order of their keys, and ``limit`` of them at most.
+
+        ``after`` is a record or its key; without it they begin with the first. Key fields narrow it; without, several
+        directories come in one order. All keys are read in one request, and only what is returned is decoded. They end
+        in front of a key whose append is under way, as its record has its place before those that follow. So who goes
+        on after the last one he got misses none.
+        Raises: DecodeError for the first record that does not fit; NotFoundError when the store has not come as far as
+            ``after``, as it is another one; UsageError.
+        """
+        return await sequence.records(self._store, schema_of(model), fields, after=after, limit=limit)
+
+    def tail(self, model: type[M], /, *, after: M | str | int | Latest | None = None, **fields: object) -> Tail[M]:
+        """The appended records behind ``after``, then each new one: ``async with session.tail(Event) as events``.
+
+        ``after`` is as in ``records``; with ``LATEST``, only new ones come. Each comes once, in the order of the keys,
+        and none is left out, over breaks and cleared histories as well; but for what is deleted before its turn.
+        """
+        return sequence.tail(self._store, schema_of(model), fields, after=after)
+
+    async def trim(
+        self,
+        model: type[M],
+        /,
+        *,
+        keep: int | None = None,
+        older_than: M | str | int | None = None,
+        where: Callable[[M], bool] | None = None,
+        **fields: object,
+    ) -> int:
+        """Delete appended records, the oldest first and some at a time; returns how many.
+
+        Those that meet all that is given: not among the ``keep`` newest; before the record or key ``older_than``;
+        ``where(record)`` is true. It works on what ``records`` shows, so what is appended meanwhile stays. A record
+        that somebody changes meanwhile stays too. Key fields narrow it. Any number may trim at once.
+        Resend: each deletion is settled. After an error some are deleted, and it can be called again.
+        Cancel: some may be deleted.
+        Raises: UsageError when nothing is given to choose by; with ``where``, DecodeError before anything is deleted.
+        """
+        schema = schema_of(model)
+        return await sequence.trim(self._store, schema, fields, keep=keep, older_than=older_than, where=where)
 
     async def refresh(self, model: M, *, ttl: int | None = None) -> M:
         """Put off the expiry of a whole model to ``ttl`` seconds from now, in one request that wakes no watcher.
@@ -292,7 +340,7 @@ class Session:
         Raises: LeaseLapsedError when it has expired already (saving the object makes it anew, with ``ttl=``);
             UsageError for a model without a TTL.
         """
-        place = saving.known_place(model, "refreshed")
+        place = await saving.known_place(self._store, model, "refreshed")
         if ttl is None:
             ttl = self._defaults.ttl_of(schema_of(type(model)).ttl, KEEP)
         if ttl is None:

@@ -24,6 +24,10 @@ class Store(Protocol):
         """The URLs that the store talks to."""
         ...
 
+    async def origin(self) -> str:
+        """Which cluster this is, as in ``Record.origin``; it is asked for when no answer has told it yet."""
+        ...
+
     async def read(self, path: Path, *, fresh: bool = False, owns: Owns | None = None) -> Record | None:
         """One record, or None when there is none.
 
@@ -69,7 +73,33 @@ class Store(Protocol):
         ...
 
     async def append(self, directory: Path, text: str, *, ttl: int | None = None) -> Record:
-        """Write a record of one single key under a name that the store makes; names grow in the order of appends."""
+        """Write a record of one single key under a name that the store makes, once or not at all.
+
+        Names are texts that grow, over all directories; whoever goes through them by ``sequence`` or ``follow`` meets
+        every record.
+        """
+        ...
+
+    async def sequence(self, collection: Collection, *, after: str = "") -> list[Record]:
+        """The appended records of a collection whose names are greater than ``after``, in the order of their names.
+
+        They end where an append is under way that may yet bring a record with its place before the others.
+        Raises: UsageError for a name that the store can't have made; NotFoundError for one that it has not reached.
+        """
+        ...
+
+    def follow(
+        self, collection: Collection, *, after: str | None = ""
+    ) -> AbstractAsyncContextManager[AsyncIterator[Record]]:
+        """What ``sequence`` gives, then each further record as its turn comes; with None, only the latter.
+
+        A record that is deleted before its turn does not come.
+        Raises: as ``sequence``.
+        """
+        ...
+
+    def check_name(self, name: str) -> None:
+        """Raise UsageError for a name that the store can't have made for an append."""
         ...
 
     async def touch(self, base: Record, *, ttl: int) -> Record:

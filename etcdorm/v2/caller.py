@@ -65,6 +65,8 @@ class Caller:
         self._transport = transport
         self._discovery = discovery
         self._observers = tuple(observers)
+        self.cluster_id = ""
+        """Which cluster has answered last; "" before the first answer."""
         self.on_answer: Callable[[], None] | None = None
         """Told after every answer."""
 
@@ -148,6 +150,8 @@ class Caller:
                     report.answered(url, answer.status)
                 if self._expected is not None:
                     self._check_cluster(answer, url, words)
+                if answer.cluster_id:
+                    self.cluster_id = answer.cluster_id
                 result = understand(request, answer, words)
                 self._worked(url, asked=at)
                 return result

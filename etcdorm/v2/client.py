@@ -149,6 +149,11 @@ class Client:
         return urlsplit(self.base_uri).port or (443 if self.protocol == "https" else 80)
 
     @property
+    def cluster_id(self) -> str:
+        """The id of the cluster that has answered last, as etcd writes it; "" before the first answer."""
+        return self._caller.cluster_id
+
+    @property
     def version_prefix(self) -> str:
         """What comes between an endpoint's URL and the pages of the API."""
         return self._prefix

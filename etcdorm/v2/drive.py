@@ -20,13 +20,16 @@ from etcdorm.v2.errors import (
 )
 from etcdorm.v2.protocol.snapshot import Snapshot
 from etcdorm.v2.protocol.steps import (
+    Append,
     Done,
     Drop,
     DropDirectory,
+    Happened,
     Look,
     Lost,
     Outcome,
     Pause,
+    Recall,
     Refresh,
     Refused,
     Request,
@@ -107,11 +110,16 @@ async def _try(client: Client, request: Request, left: float) -> Outcome:
         match request:
             case Look(path):
                 return Seen(await snapshot_of(client, path, timeout=left))
+            case Recall(path, index):
+                return await _first_event(client, path, index, left)
             case Pause(seconds):
                 await asyncio.sleep(min(seconds, left))
                 return Done(0)
             case Reserve(path, value, ttl):
                 result = await client.write(str(path), value, ttl, prevExist=False, timeout=share)
+            case Append(path, value, ttl):
+                result = await client.write(str(path), value, ttl, append=True, timeout=share)
+                return Done(result.modifiedIndex, Path.parse(result.key))
             case Swap(path, value, index, ttl):
                 result = await client.write(str(path), value, ttl, prevIndex=index, timeout=share)
             case Refresh(path, ttl, index):
@@ -134,3 +142,20 @@ async def snapshot_of(client: Client, path: Path, *, quorum: bool = True, timeou
     except (EtcdKeyNotFound, EtcdNotDir):
         return Snapshot(path)
     return Snapshot.of_node(path, result.node)
+
+
+async def _first_event(client: Client, path: Path, index: int, timeout: float) -> Happened:
+    """What moved a key on from an index; a member that has not come so far yet is waited for.
+
+    Raises: EtcdWatchTimedOut; EtcdEventIndexCleared.
+    """
+    deadline = time.monotonic() + timeout
+    after = index
+    while True:
+        left = max(0.0, deadline - time.monotonic())
+        event = await client.read(str(path), wait=True, waitIndex=after + 1, timeout=left)
+        after = event.modifiedIndex
+        # From its history etcd also tells of keys whose name only begins like this one's.
+        if Path.parse(event.key).contains(path):
+            before = event.prev_node
+            return Happened(event.value, 0 if before is None else before.modifiedIndex, after)

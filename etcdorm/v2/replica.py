@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from etcdorm.errors import DecodeError
 from etcdorm.path import Path
@@ -13,7 +13,7 @@ from etcdorm.v2.result import EtcdResult, Node
 
 _log = logging.getLogger("etcdorm.store")
 
-_REMOVALS = frozenset(("delete", "expire", "compareAndDelete"))
+REMOVALS = frozenset(("delete", "expire", "compareAndDelete"))
 
 
 class Gap(Exception):
@@ -27,13 +27,14 @@ class Replica:
     its plain keys that follow change nothing any more. So one save is one event.
     """
 
-    def __init__(self, collection: Collection) -> None:
+    def __init__(self, collection: Collection, origin: Callable[[], str] = str) -> None:
         self._collection = collection
+        self._origin = origin
         self._keys: dict[Path, dict[str, Key]] = {}
         self._told: dict[Path, Record] = {}
 
-    def replace(self, node: Node | None, *, initial: bool) -> list[Event]:
-        """Take a reading of the whole collection for what is true; the events are what differs.
+    def replace(self, node: Node | None, index: int, *, initial: bool) -> list[Event]:
+        """Take a reading of the whole collection, at an index of the store, for what is true; what differs is told.
 
         All but those of the first reading (``initial``) may leave out states in between.
         """
@@ -50,21 +51,21 @@ class Replica:
         """
         key = Path.parse(result.key)
         expired = result.action == "expire"
-        if key.contains(self._collection.prefix) and result.action in _REMOVALS:
+        if key.contains(self._collection.prefix) and result.action in REMOVALS:
             # One event for a whole tree: the collection itself, or a directory above it.
             return self._remove(list(self._keys), expired)
         if not self._collection.prefix.contains(key) or self._hidden(key):
             return []
         depth = self._collection.depth
         if len(key.segments) < depth:
-            if result.action not in _REMOVALS:
+            if result.action not in REMOVALS:
                 return []
             return self._remove([path for path in self._keys if key.contains(path)], expired)
         path = Path(key.segments[:depth])
         if not self._collection.matches(path):
             return []
         name = "/".join(key.segments[depth:])
-        if result.action in _REMOVALS:
+        if result.action in REMOVALS:
             below = f"{name}/" if name else ""
             keys = self._keys.get(path, {})
             self._keys[path] = {each: key for each, key in keys.items() if each != name and not each.startswith(below)}
@@ -86,7 +87,7 @@ class Replica:
             self._keys.pop(path, None)
         old = self._told.pop(path, None)
         try:
-            new = Snapshot.of_keys(path, dict(keys)).record()
+            new = Snapshot.of_keys(path, dict(keys)).record(self._origin())
         except DecodeError as error:
             # A commit record that somebody has damaged must not end the watch of all the others.
             _log.error("a watched record can't be read and counts as gone: %s", error)

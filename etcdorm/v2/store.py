@@ -6,21 +6,23 @@ import logging
 import secrets
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import replace
 
 from etcdorm.errors import DecodeError, UsageError
 from etcdorm.path import Path
-from etcdorm.store.types import KEEP, Collection, Owns, Record, Ttl
+from etcdorm.store.types import KEEP, Collection, Event, Owns, Record, Ttl
 from etcdorm.v2.client import Client
 from etcdorm.v2.drive import drive, snapshot_of
-from etcdorm.v2.errors import EtcdKeyNotFound, EtcdNotDir
+from etcdorm.v2.errors import EtcdKeyNotFound, EtcdNotDir, EtcdRefused
 from etcdorm.v2.janitor import Janitor
-from etcdorm.v2.protocol import document, remove, save
+from etcdorm.v2.line import Line, check_name
+from etcdorm.v2.protocol import append, document, remove, save
 from etcdorm.v2.protocol.apply import Saved
-from etcdorm.v2.protocol.snapshot import Key, Snapshot
+from etcdorm.v2.protocol.snapshot import Snapshot
 from etcdorm.v2.protocol.steps import Steps, T
 from etcdorm.v2.protocol.touch import touch
+from etcdorm.v2.replica import Replica
 from etcdorm.v2.request import LONGEST_TTL, check_length
 from etcdorm.v2.result import Node
 from etcdorm.v2.watch import Watch
@@ -44,17 +46,22 @@ class V2Store:
     def endpoints(self) -> tuple[str, ...]:
         return self._client.endpoints
 
+    async def origin(self) -> str:
+        if not self._client.cluster_id:
+            with suppress(EtcdRefused):  # a refusal tells it too
+                await self._client.read("/", timeout=self._timeout)
+        return self._client.cluster_id
+
     async def read(self, path: Path, *, fresh: bool = False, owns: Owns | None = None) -> Record | None:
         return self._seen(await snapshot_of(self._client, path, quorum=fresh, timeout=self._timeout), owns)
 
     async def scan(
         self, collection: Collection, *, owns: Owns | None = None, after: Path | None = None
     ) -> Iterator[Record | DecodeError]:
-        try:
-            result = await self._client.read(str(collection.prefix), recursive=True, timeout=self._timeout)
-        except (EtcdKeyNotFound, EtcdNotDir):
+        node, _ = await self._read_all(collection.prefix)
+        if node is None:
             return iter(())
-        nodes = sorted(_split(collection, result.node), key=lambda pair: pair[0].segments)
+        nodes = sorted(_split(collection, node), key=lambda pair: pair[0].segments)
         if after is not None:
             nodes = nodes[bisect_right(nodes, after.segments, key=lambda pair: pair[0].segments) :]
         return self._each_seen(nodes, owns)
@@ -63,7 +70,7 @@ class V2Store:
         _check_ttl(ttl)
         if "" in fields:
             snapshot = await self._drive(document.create(path, fields[""], id=_new_id(), owns=owns, ttl=ttl))
-            return _record(snapshot)
+            return self._record(snapshot)
         _check_shape(path, fields)
         return self._saved(await self._drive(save.create(path, fields, id=_new_id(), owns=owns, ttl=ttl)), ttl)
 
@@ -77,7 +84,7 @@ class V2Store:
             text = changes.get("", base.fields[""])
             if text is None:
                 raise UsageError(f"{base.path}: a document's only key can't be deleted by a change; remove the record")
-            return _record(await self._drive(document.change(snapshot, text, ttl=ttl)))
+            return self._record(await self._drive(document.change(snapshot, text, ttl=ttl)))
         _check_shape(base.path, [name for name in {*base.fields, *changes} if changes.get(name, "") is not None])
         steps = save.change(snapshot, changes, id=_new_id(), ttl=ttl, fence=fence)
         return self._saved(await self._drive(steps), ttl)
@@ -91,9 +98,17 @@ class V2Store:
 
     async def append(self, directory: Path, text: str, *, ttl: int | None = None) -> Record:
         _check_ttl(ttl)
-        result = await self._client.write(str(directory), text, ttl, append=True, timeout=self._timeout)
-        key = Key(text, result.modifiedIndex, result.createdIndex, ttl is not None, ttl)
-        return _record(Snapshot(Path.parse(result.key), {"": key}))
+        return self._record(await self._drive(append.append(directory, text, id=_new_id(), ttl=ttl)))
+
+    async def sequence(self, collection: Collection, *, after: str = "") -> list[Record]:
+        line = Line(collection, after, self._cluster_id)
+        node, index = await self._read_all(collection.prefix)
+        if after > f"{index:020}":  # a member that is behind
+            node, index = await self._read_all(collection.prefix, quorum=True)
+        return line.replace(node, index)
+
+    def check_name(self, name: str) -> None:
+        check_name(name)
 
     async def touch(self, base: Record, *, ttl: int) -> Record:
         _check_ttl(ttl)
@@ -101,11 +116,14 @@ class V2Store:
             raise UsageError(f"{base.path} has no TTL to put off; give it one by saving it with ttl=")
         snapshot = _snapshot(base)
         if snapshot.is_document:
-            return _record(await self._drive(document.touch(snapshot, ttl)))
+            return self._record(await self._drive(document.touch(snapshot, ttl)))
         return replace(base, ttl=ttl, detail=await self._drive(touch(snapshot, ttl)))
 
-    def watch(self, collection: Collection) -> AbstractAsyncContextManager[Watch]:
-        return Watch(self._client, collection, timeout=self._timeout)
+    def watch(self, collection: Collection) -> AbstractAsyncContextManager[Watch[Event]]:
+        return Watch(self._client, collection.prefix, Replica(collection, self._cluster_id), timeout=self._timeout)
+
+    def follow(self, collection: Collection, *, after: str | None = "") -> AbstractAsyncContextManager[Watch[Record]]:
+        return Watch(self._client, collection.prefix, Line(collection, after, self._cluster_id), timeout=self._timeout)
 
     async def close(self) -> None:
         try:
@@ -113,13 +131,29 @@ class V2Store:
         finally:
             await self._client.close()
 
+    async def _read_all(self, prefix: Path, *, quorum: bool = False) -> tuple[Node | None, int]:
+        """All that lies below a prefix, and the index of the store then."""
+        try:
+            result = await self._client.read(str(prefix), recursive=True, quorum=quorum, timeout=self._timeout)
+        except (EtcdKeyNotFound, EtcdNotDir) as error:
+            return None, error.index
+        return result.node, result.etcd_index
+
+    def _cluster_id(self) -> str:
+        return self._client.cluster_id
+
+    def _record(self, snapshot: Snapshot) -> Record:
+        record = snapshot.record(self._client.cluster_id)
+        assert record is not None
+        return record
+
     async def _drive(self, steps: Steps[T]) -> T:
         return await drive(self._client, steps, timeout=self._timeout)
 
     def _seen(self, snapshot: Snapshot, owns: Owns | None) -> Record | None:
         if snapshot.lapsed and owns is not None:
             self._janitor.clear(snapshot.path, owns)
-        return snapshot.record()
+        return snapshot.record(self._client.cluster_id)
 
     def _each_seen(self, nodes: Iterable[tuple[Path, Node]], owns: Owns | None) -> Iterator[Record | DecodeError]:
         for path, node in nodes:
@@ -138,7 +172,7 @@ class V2Store:
             _log.warning("%s: the save replaced what another tool had written meanwhile to: %s", path, names)
         if saved.unapplied is not None:
             _log.warning("%s: saved, but its plain keys are not all up to date yet: %s", path, saved.unapplied)
-        record = _record(saved.snapshot)
+        record = self._record(saved.snapshot)
         return record if ttl is KEEP else replace(record, ttl=ttl)
 
 
@@ -160,12 +194,6 @@ def _snapshot(base: Record) -> Snapshot:
     if not isinstance(base.detail, Snapshot):
         raise UsageError(f"{base.path}: this record was not read from an etcd v2")
     return base.detail
-
-
-def _record(snapshot: Snapshot) -> Record:
-    record = snapshot.record()
-    assert record is not None
-    return record
 
 
 def _check_ttl(ttl: int | None) -> None:

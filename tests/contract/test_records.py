@@ -151,6 +151,30 @@ async def test_appends_come_in_order(store: Store) -> None:
     assert changed.version > records[0].version
 
 
+async def test_appended_records_have_one_order_over_all_directories(store: Store, other: Store) -> None:
+    logs = Collection(Path(), 2, lambda path: path.segments[0].startswith("log"))
+    made = [await each.append(Path.parse(log), "x") for each in (store, other) for log in ("/log2", "/log1")]
+    await store.create(Path.parse("/log1/by-hand"), {"": "x"}, owns=owns)
+    assert [record.path for record in await store.sequence(logs)] == [record.path for record in made]
+    after = made[1].path.segments[-1]
+    assert [record.path for record in await store.sequence(logs, after=after)] == [record.path for record in made[2:]]
+    store.check_name(after)
+    for name in ("by-hand", "1"):
+        with pytest.raises(UsageError, match="has no place"):
+            store.check_name(name)
+        with pytest.raises(UsageError, match="has no place"):
+            await store.sequence(logs, after=name)
+
+
+async def test_an_appended_record_may_have_a_ttl(store: Store) -> None:
+    record = await store.append(Path.parse("/log"), "x", ttl=60)
+    assert record.ttl == 60
+    read = await store.read(record.path, fresh=True)
+    assert read is not None
+    assert (read.version, dict(read.fields)) == (record.version, {"": "x"})
+    assert read.ttl == pytest.approx(60, abs=5)
+
+
 @pytest.mark.parametrize("fields", SHAPES)
 async def test_a_touch_puts_the_expiry_off_and_is_nobodys_conflict(
     store: Store, other: Store, fields: dict[str, str]

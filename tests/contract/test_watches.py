@@ -94,3 +94,17 @@ async def test_what_happened_while_nobody_asked_and_others_wrote_much_is_told(st
         await other.create(Path.parse("/nodes/n3"), {"a": "3"}, owns=owns)
         after = await anext(events)
         assert (str(after.path), after.gap) == ("/nodes/n3", False)
+
+
+async def test_who_follows_meets_each_appended_record_once(store: Store, other: Store) -> None:
+    logs = Collection(Path(), 2, lambda path: True)
+    first = await other.append(Path.parse("/log1"), "x")
+    async with store.follow(logs) as every, store.follow(logs, after=None) as new, asyncio.timeout(20):
+        second = await other.append(Path.parse("/log2"), "x")
+        changed = await other.commit(second, {"": "changed"})
+        third = await other.append(Path.parse("/log1"), "x")
+        assert [(await anext(every)).path for _ in range(3)] == [first.path, second.path, third.path]
+        assert [(await anext(new)).path for _ in range(2)] == [second.path, third.path]
+        await other.remove(changed, owns=owns)
+        fourth = await other.append(Path.parse("/log2"), "x")
+        assert [(await anext(each)).path for each in (every, new)] == [fourth.path] * 2

@@ -1,4 +1,4 @@
-"""A model of the part of etcd v2 that the commit protocol stands on: one record's keys, and what happens to them.
+"""A model of the part of etcd v2 that the protocols stand on: the keys of one directory, and what happens to them.
 
 ``tests/integration/test_model_of_etcd.py`` compares it with real servers.
 """
@@ -11,15 +11,19 @@ from etcdorm.errors import RefusedError
 from etcdorm.path import Path
 from etcdorm.v2.protocol.snapshot import Key, Snapshot
 from etcdorm.v2.protocol.steps import (
+    CLEARED,
     EXISTS,
     MISMATCH,
     MISSING,
+    Append,
     Done,
     Drop,
     DropDirectory,
+    Happened,
     Look,
     Outcome,
     Pause,
+    Recall,
     Refresh,
     Refused,
     Request,
@@ -40,18 +44,40 @@ class Put:
     only_new: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What the history tells of one key: it went from ``old`` to ``new`` at an index."""
+
+    index: int
+    name: str
+    old: Key | None
+    new: Key | None
+    expired: bool = False
+
+
 @dataclass
 class World:
     keys: dict[str, Key] = field(default_factory=dict)
     index: int = 0
+    history: list[Change] = field(default_factory=list)
+    forgotten: int = 0
+    """The history begins after this index."""
 
-    def snapshot(self) -> Snapshot:
-        return Snapshot(RECORD, dict(self.keys))
+    def snapshot(self, path: Path = RECORD) -> Snapshot:
+        name = RECORD.relative(path)
+        if not name:
+            return Snapshot(RECORD, dict(self.keys))
+        return Snapshot(path, {"": self.keys[name]} if name in self.keys else {})
 
     def perform(self, request: Request | Put) -> Outcome:
         match request:
-            case Look():
-                return Seen(self.snapshot())
+            case Look(path):
+                return Seen(self.snapshot(path))
+            case Append(_, value, ttl):
+                name = f"{self.index + 1:020}"
+                return Done(self._set(name, value, ttl).index, RECORD / name)
+            case Recall(path, index):
+                return self._recall(RECORD.relative(path), index)
             case Pause() | DropDirectory():
                 return Done(0)
             case Reserve(path, value, ttl):
@@ -68,25 +94,41 @@ class World:
                 refused = self._compare(name, index)
                 if refused is not None:
                     return refused
-                del self.keys[name]
-                self.index += 1
+                self._delete(name)
                 return Done(self.index)
             case Refresh(path, ttl, index):
                 name = RECORD.relative(path)
-                return self._compare(name, index) or self._set(name, self.keys[name].value, ttl)
+                return self._compare(name, index) or self._set(name, self.keys[name].value, ttl, tells=False)
 
     def expire(self, name: str) -> None:
-        del self.keys[name]
-        self.index += 1
+        self._delete(name, expired=True)
+
+    def forget(self) -> None:
+        """Clear the history, as a thousand events elsewhere do."""
+        self.forgotten = self.index
 
     def expiring(self) -> list[str]:
         return [name for name, key in self.keys.items() if key.expires]
 
-    def _set(self, name: str, value: str, ttl: int | None) -> Done:
+    def _set(self, name: str, value: str, ttl: int | None, *, tells: bool = True) -> Done:
         self.index += 1
         old = self.keys.get(name)
-        self.keys[name] = Key(value, self.index, old.created if old else self.index, ttl is not None, ttl)
+        new = Key(value, self.index, old.created if old else self.index, ttl is not None, ttl)
+        self.keys[name] = new
+        if tells:
+            self.history.append(Change(self.index, name, old, new))
         return Done(self.index)
+
+    def _delete(self, name: str, *, expired: bool = False) -> None:
+        self.index += 1
+        self.history.append(Change(self.index, name, self.keys.pop(name), None, expired))
+
+    def _recall(self, name: str, index: int) -> Outcome:
+        if index < self.forgotten:
+            return self._refused(CLEARED)
+        change = next(change for change in self.history if change.name == name and change.index > index)
+        before = 0 if change.old is None else change.old.index
+        return Happened(None if change.new is None else change.new.value, before, change.index)
 
     def _compare(self, name: str, index: int) -> Refused | None:
         key = self.keys.get(name)

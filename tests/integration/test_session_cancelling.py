@@ -58,6 +58,16 @@ async def append(session: Session, kind: type[Service]) -> None:
     await session.append(Event(dc="eu", kind="boot"))
 
 
+async def tail(session: Session, kind: type[Service]) -> None:
+    async with session.tail(Event) as events:
+        await session.append(Event(dc="eu", kind="boot"))
+        await anext(events)
+
+
+async def trim(session: Session, kind: type[Service]) -> None:
+    assert await session.trim(Event, keep=1) == 2
+
+
 async def watch(session: Session, kind: type[Service]) -> None:
     async with session.watch(kind) as changes:
         await anext(changes)
@@ -101,6 +111,9 @@ CALLS: dict[str, Call] = {
     "delete_all": delete_all,
     "update": update,
     "append": append,
+    "records": lambda session, kind: session.records(Event),
+    "tail": tail,
+    "trim": trim,
     "refresh": refresh,
     "watch": watch,
     "lock": lock,
@@ -116,6 +129,8 @@ async def prepare(etcd: EtcdServer, kind: type[Service]) -> None:
     async with connect(etcd.url) as session:
         await session.save(kind(name="n1", labels={"a": "1"}))
         await session.save(kind(name="leased", port=1), ttl=60)
+        for number in range(3):
+            await session.append(Event(dc="eu", kind=str(number)))
 
 
 async def save_after(session: Session, kind: type[Service]) -> None:
@@ -154,6 +169,7 @@ def test_a_call_that_is_cancelled_leaves_nothing_behind(
                 assert is_reservation(lock.value or "", expires=lock.ttl is not None), lock
             # Whatever has become of it, everything can be read, and saved again.
             await session.list(kind)
+            await session.records(Event)
             await save_after(session, kind)
             assert (await session.load(kind, "n1")).host == "after"
 

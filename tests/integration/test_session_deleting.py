@@ -6,9 +6,7 @@ import asyncio
 
 import pytest
 
-from etcdorm import ConflictError, EtcdModel, NotFoundError, Session, UnconfirmedError, UsageError, connect
-from etcdorm.testing import EtcdServer
-from etcdorm.testing.faults import Fate, FaultProxy, first
+from etcdorm import ConflictError, EtcdModel, NotFoundError, Session, UsageError
 from etcdorm.v2 import Client
 from tests.support.models import Dc, Event, Node, Rack, Service
 from tests.support.raw import leaves, texts
@@ -125,17 +123,3 @@ async def test_append_needs_a_text_at_the_end_of_the_path(session: Session) -> N
 
     with pytest.raises(UsageError, match="Numbered can't be appended"):
         await session.append(Numbered())
-
-
-async def test_an_append_without_an_answer_is_unconfirmed_and_not_sent_again(etcd: EtcdServer) -> None:
-    async with FaultProxy(etcd.url, judge=first("POST", Fate.CUT_AFTER)) as proxy, connect(proxy.url) as session:
-        with pytest.raises(UnconfirmedError):
-            await session.append(Event(dc="eu", kind="boot"))
-        assert proxy.methods() == ["POST"]
-
-
-async def test_an_append_without_an_answer_may_have_happened(etcd: EtcdServer, session: Session) -> None:
-    async with FaultProxy(etcd.url, judge=first("POST", Fate.CUT_AFTER)) as proxy, connect(proxy.url) as cut_off:
-        with pytest.raises(UnconfirmedError):
-            await cut_off.append(Event(dc="eu", kind="boot"))
-    assert [event.kind for event in await session.list(Event)] == ["boot"]

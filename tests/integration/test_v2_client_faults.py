@@ -158,4 +158,5 @@ async def test_a_client_goes_on_after_etcd_was_killed_and_restarted(etcd: EtcdSe
     await client.write("/key", "a")
     await asyncio.to_thread(etcd.kill)
     await asyncio.to_thread(etcd.restart)
-    assert (await client.read("/key")).value == "a"
+    await client.write("/key", "b")  # the first one may be lost: a single 3.5.1 answers before it is on the disk
+    assert (await client.read("/key")).value == "b"

@@ -7,6 +7,7 @@ from typing import assert_type
 
 from etcdorm import (
     KEEP,
+    LATEST,
     Change,
     ConflictError,
     Created,
@@ -24,6 +25,7 @@ from etcdorm import (
     Place,
     Results,
     Session,
+    Tail,
     Updated,
     connect,
 )
@@ -145,6 +147,22 @@ async def updating(session: Session) -> None:
     assert_type(await session.update(Node, "n1", waiting), Node)
     assert_type(await session.update(Doc, "n1", waiting_for_another), Doc)
     await session.update(Node, "n1", of_docs)  # type: ignore[arg-type]
+
+
+async def sequences(session: Session, node: Node, doc: Doc) -> None:
+    assert_type(await session.records(Node), list[Node])
+    assert_type(await session.records(Node, after=node, limit=10), list[Node])
+    assert_type(await session.records(Doc, after="00000000000000000007", name="n1"), list[Doc])
+    assert_type(session.tail(Node, after=LATEST), Tail[Node])
+    async with session.tail(Node, after=node) as nodes:
+        async for each in nodes:
+            assert_type(each, Node)
+    assert_type(await session.trim(Node, keep=10), int)
+    assert_type(await session.trim(Node, older_than=node, where=lambda node: node.port == 0), int)
+    await session.records(Node, limit="10")  # type: ignore[arg-type]
+    await session.records(Node, after=LATEST)  # type: ignore[arg-type]
+    await session.trim(Node, keep=1.5)  # type: ignore[arg-type]
+    await session.trim(Node, where=lambda node: node.wrong)  # type: ignore[attr-defined]
 
 
 async def locking(session: Session, node: Node) -> None:

@@ -17,6 +17,7 @@ import etcdorm.v2.errors
 NAMES = {
     "etcdorm": {
         "KEEP",
+        "LATEST",
         "AlreadyExistsError",
         "AsJson",
         "Change",
@@ -47,6 +48,7 @@ NAMES = {
         "Results",
         "ServerError",
         "Session",
+        "Tail",
         "UnavailableError",
         "UnconfirmedError",
         "Updated",
@@ -95,6 +97,9 @@ NAMES = {
 METHODS: dict[type, set[str]] = {
     etcdorm.Session: {
         "append",
+        "records",
+        "tail",
+        "trim",
         "close",
         "count",
         "delete",
@@ -117,6 +122,7 @@ METHODS: dict[type, set[str]] = {
     etcdorm.v2.Client: {
         "base_uri",
         "close",
+        "cluster_id",
         "cluster_version",
         "contains",
         "delete",

@@ -135,8 +135,8 @@ class Snapshot:
                     fields[name] = text
         return fields
 
-    def record(self) -> Record | None:
-        """The record as every reader sees it, or None when there is none."""
+    def record(self, origin: str = "") -> Record | None:
+        """The record as every reader sees it, or None when there is none; ``origin`` is noted in it."""
         if self.remains:
             return None
         fields = self.fields()
@@ -144,17 +144,17 @@ class Snapshot:
             key = self.keys[""]
             if not fields:
                 return None
-            return Record(self.path, fields, Version(key.index), key.created, key.index, key.ttl, self)
+            return Record(self.path, fields, Version(key.index), key.created, key.index, key.ttl, self, origin)
         if self.commit is None:
             if not fields:
                 return None
             indexes = [key for _, key in self.plain()]
             created, modified = min(key.created for key in indexes), max(key.index for key in indexes)
-            return Record(self.path, fields, Version(0), created, modified, None, self)
+            return Record(self.path, fields, Version(0), created, modified, None, self, origin)
         head = self.keys[COMMIT]
         modified = max([head.index, *(key.index for _, key in self.plain())])
         ttl = self.keys[LEASE].ttl if self.commit.lease is not None else None
-        return Record(self.path, fields, Version(head.index), head.created, modified, ttl, self)
+        return Record(self.path, fields, Version(head.index), head.created, modified, ttl, self, origin)
 
 
 def _collect(node: Node, start: int, keys: dict[str, Key], directories: list[str]) -> None:

@@ -1,8 +1,8 @@
 """What the protocol asks for, and what comes back.
 
 There is no bare PUT and no unconditional DELETE here: every write names the exact modifiedIndex that it replaces, but
-for :class:`Reserve`, whose result evaporates by itself when nobody turns it into something. A write that lands late
-therefore finds its index gone, and does nothing.
+for :class:`Reserve` and :class:`Append`, whose result evaporates by itself when nobody turns it into something. A write
+that lands late therefore finds its index gone, and does nothing.
 """
 
 from __future__ import annotations
@@ -30,6 +30,23 @@ class Reserve:
     path: Path
     value: str
     ttl: int
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """Create a key that expires below a directory (POST); the server makes its name, greater than any before it."""
+
+    path: Path
+    value: str
+    ttl: int
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """Ask the history for the first thing that happened to a key after an index; it is known that something did."""
+
+    path: Path
+    index: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +90,15 @@ class Pause:
     seconds: float
 
 
-Request = Look | Reserve | Swap | Drop | DropDirectory | Refresh | Pause
+Request = Look | Reserve | Append | Recall | Swap | Drop | DropDirectory | Refresh | Pause
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """It happened; ``index`` is the modifiedIndex it made (0 for a pause)."""
+    """It happened; ``index`` is the modifiedIndex it made (0 for a pause), ``path`` the key that an append made."""
 
     index: int
+    path: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +106,15 @@ class Seen:
     """The answer to a look."""
 
     snapshot: Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """What the history tells: a key went from the modifiedIndex ``before`` to a value, or (None) away, at ``index``."""
+
+    value: str | None
+    before: int
+    index: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +132,12 @@ class Lost:
     error: EtcdormError
 
 
-Outcome = Done | Seen | Refused | Lost
+Outcome = Done | Seen | Happened | Refused | Lost
 T = TypeVar("T")
 Steps = Generator[Sequence[Request], Sequence[Outcome], T]
 """A step that can't be sent at all (out of time, nobody there) is thrown into the generator as UnavailableError."""
 
-MISSING, MISMATCH, NOT_FILE, NOT_DIR, EXISTS = 100, 101, 102, 104, 105
+MISSING, MISMATCH, NOT_FILE, NOT_DIR, EXISTS, CLEARED = 100, 101, 102, 104, 105, 401
 
 
 def one(request: Request) -> Steps[Outcome]:

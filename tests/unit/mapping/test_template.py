@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from etcdorm.errors import ModelError
+from etcdorm.errors import ModelError, PathError
 from etcdorm.mapping.template import Template
 from etcdorm.path import Path
 from tests.unit.mapping.generated import quiet, texts
@@ -101,12 +101,35 @@ def test_a_hidden_prefix_before_the_first_field_is_allowed() -> None:
     assert Template.parse("/_internal/{name}").format({"name": "a"}).hidden
 
 
+@given(st.integers(min_value=0, max_value=10**30), st.integers(min_value=1, max_value=25), literals, literals)
+@quiet
+def test_a_padded_number_comes_back_and_is_in_order(number: int, width: int, start: str, end: str) -> None:
+    assume(not start.startswith(("@", "_")))
+    template = Template.parse(f"/{start}{{number:0{width}}}{end}")
+    paths = [template.format({"number": str(each)}) for each in (number, number + 1)]
+    assert [template.match(path) for path in paths] == [{"number": str(number)}, {"number": str(number + 1)}]
+    if number + 1 < 10**width:
+        assert str(paths[0]) < str(paths[1])
+
+
+@pytest.mark.parametrize("text", ["", "-1", "+1", "01", "1.0", "a", "1_0", "٣", " 1", "1\n"])
+def test_only_a_whole_number_in_its_shortest_form_is_padded(text: str) -> None:
+    with pytest.raises(PathError, match="number is padded with zeros"):
+        Template.parse("/{number:04}").format({"number": text})
+
+
+@pytest.mark.parametrize("segment", ["7", "007", "00007", "012345", "-007", "000a", "٠٠٠٧", ""])
+def test_a_number_of_another_width_does_not_match(segment: str) -> None:
+    assert Template.parse("/n/{number:04}").match(Path(("n", segment))) is None
+
+
 @pytest.mark.parametrize(
     ("text", "sequential"),
     [("/events/{id}", "id"), ("/events/e-{id}", None), ("/events/{id}x", None), ("/{id}/events", None), ("/e", None)],
 )
 def test_only_a_field_that_is_the_whole_last_segment_may_be_made_by_a_server(text: str, sequential: str | None) -> None:
-    assert Template.parse(text).sequential == sequential
+    last = Template.parse(text).sequential
+    assert (last and last.field) == sequential
 
 
 @pytest.mark.parametrize(
@@ -127,6 +150,11 @@ def test_only_a_field_that_is_the_whole_last_segment_may_be_made_by_a_server(tex
         ("/nodes/{{name}}", "two fields"),
         ("/nodes/{dc}{name}", "two fields"),
         ("/nodes/{dc}-{name}", "two fields"),
+        ("/nodes/{name:}", "must be like 08"),
+        ("/nodes/{name:8}", "must be like 08"),
+        ("/nodes/{name:00}", "must be like 08"),
+        ("/nodes/{name:08d}", "must be like 08"),
+        ("/nodes/{:08}", "not the name"),
         ("/nodes/{}", "not the name"),
         ("/nodes/{a b}", "not the name"),
         ("/nodes/{0}", "not the name"),

@@ -37,7 +37,7 @@ def replica() -> Replica:
         "dir": True,
         "nodes": [file("/p/nodes/a/k", "1", 2), file("/p/nodes/b/k", "1", 3)],
     }
-    events = replica.replace(nodes, initial=True)
+    events = replica.replace(nodes, 5, initial=True)
     assert told(events) == [("/p/nodes/a", {"k": "1"}), ("/p/nodes/b", {"k": "1"})]
     return replica
 
@@ -97,8 +97,8 @@ def test_reading_anew_tells_what_differs_and_marks_it(replica: Replica) -> None:
         "dir": True,
         "nodes": [file("/p/nodes/b/k", "1", 3), file("/p/nodes/c/k", "3", 8)],
     }
-    events = replica.replace(nodes, initial=False)
+    events = replica.replace(nodes, 9, initial=False)
     assert told(events) == [("/p/nodes/a", None), ("/p/nodes/c", {"k": "3"})]
     assert all(event.gap for event in events)
-    assert replica.replace(nodes, initial=False) == []
-    assert told(replica.replace(None, initial=False)) == [("/p/nodes/b", None), ("/p/nodes/c", None)]
+    assert replica.replace(nodes, 9, initial=False) == []
+    assert told(replica.replace(None, 9, initial=False)) == [("/p/nodes/b", None), ("/p/nodes/c", None)]

@@ -1,0 +1,155 @@
+"""Appended records: written under keys in the server's order, read page by page, followed, and trimmed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from enum import Enum
+from types import TracebackType
+from typing import Final, Generic, Literal, Self, TypeVar
+
+from etcdorm.errors import EtcdormError, UsageError
+from etcdorm.mapping import EtcdModel, Place, Schema, schema_of, set_place
+from etcdorm.mapping.records import to_model
+from etcdorm.store import Record, StaleRecord, Store
+
+M = TypeVar("M", bound=EtcdModel)
+
+
+class _Latest(Enum):
+    LATEST = "latest"
+
+
+LATEST: Final = _Latest.LATEST
+"""For ``tail``: after the last record there is, so that only new ones come."""
+Latest = Literal[_Latest.LATEST]
+
+_AT_ONCE = 16
+"""How many records a trim deletes at the same time."""
+
+
+async def append(store: Store, model: EtcdModel, *, ttl: int | None) -> None:
+    """Write an object under a key that the store makes; note its key and its place."""
+    schema = schema_of(type(model))
+    directory = schema.append_directory(model)
+    record = await store.append(directory, schema.encode(model, document=True)[""], ttl=ttl)
+    schema.with_key(model, record.path)
+    set_place(model, Place.of(record))
+
+
+async def records(
+    store: Store, schema: Schema[M], fields: Mapping[str, object], *, after: M | str | int | None, limit: int | None
+) -> list[M]:
+    """One page."""
+    _check_count("limit", limit)
+    name = _name(store, schema, after, "after")
+    found = await store.sequence(schema.collection(fields), after=name)
+    models = (to_model(schema, record) for record in found[:limit])
+    return [model for model in models if model is not None]
+
+
+def tail(
+    store: Store, schema: Schema[M], fields: Mapping[str, object], *, after: M | str | int | Latest | None
+) -> Tail[M]:
+    """Those there are, then each new one."""
+    name = None if after is LATEST else _name(store, schema, after, "after")
+    return Tail(store.follow(schema.collection(fields), after=name), schema)
+
+
+async def trim(
+    store: Store,
+    schema: Schema[M],
+    fields: Mapping[str, object],
+    *,
+    keep: int | None,
+    older_than: M | str | int | None,
+    where: Callable[[M], bool] | None,
+) -> int:
+    """Delete the records that meet all that is given."""
+    if keep is None and older_than is None and where is None:
+        raise UsageError(f"trim deletes records of {schema.name} by keep=, older_than= or where=, and none was given")
+    _check_count("keep", keep)
+    before = _name(store, schema, older_than, "older_than")
+    old = await store.sequence(schema.collection(fields))
+    if keep:
+        old = old[:-keep]
+    if older_than is not None:
+        old = [record for record in old if record.path.segments[-1] < before]
+    if where is not None:
+        models = [(record, to_model(schema, record)) for record in old]
+        old = [record for record, model in models if model is not None and where(model)]
+    deleted = 0
+    for start in range(0, len(old), _AT_ONCE):
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(_delete(store, record)) for record in old[start : start + _AT_ONCE]]
+        for outcome in [task.result() for task in tasks]:
+            if isinstance(outcome, EtcdormError):
+                raise outcome
+            deleted += outcome
+    return deleted
+
+
+class Tail(Generic[M]):
+    """An async context manager and iterator of appended records; see ``Session.tail``.
+
+    A cancelled ``anext`` loses nothing. A record that does not fit raises DecodeError from ``anext``; the next one goes
+    on behind it.
+    """
+
+    def __init__(self, following: AbstractAsyncContextManager[AsyncIterator[Record]], schema: Schema[M]) -> None:
+        self._following = following
+        self._schema = schema
+        self._records: AsyncIterator[Record] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._records = await self._following.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._following.__aexit__(kind, error, traceback)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> M:
+        if self._records is None:
+            raise RuntimeError("a tail is entered first: async with session.tail(...) as records")
+        while True:
+            model = to_model(self._schema, await anext(self._records))
+            if model is not None:
+                return model
+
+
+async def _delete(store: Store, record: Record) -> bool | EtcdormError:
+    """Whether this call has deleted it; somebody else may have, or may have changed it."""
+    try:
+        await store.remove(record, owns=lambda name: True)
+    except StaleRecord:
+        return False
+    except EtcdormError as error:
+        return error
+    return True
+
+
+def _name(store: Store, schema: Schema[M], given: M | str | int | None, parameter: str) -> str:
+    """The last segment of the path of a record or key that a caller gave; "" for none."""
+    field = schema.made_key()
+    if given is None:
+        return ""
+    if isinstance(given, EtcdModel):
+        if not isinstance(given, schema.model):
+            raise UsageError(
+                f"{parameter} is of {type(given).__name__}, and must be of {schema.name} or one of its keys"
+            )
+        given = getattr(given, field)
+    name = schema.made_name(given)
+    store.check_name(name)
+    return name
+
+
+def _check_count(parameter: str, number: int | None) -> None:
+    if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 0):
+        raise UsageError(f"{parameter} must be a whole number from 0 on, not {number!r}")
