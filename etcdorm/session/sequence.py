@@ -12,7 +12,8 @@ from typing import Final, Generic, Literal, Self, TypeVar
 from etcdorm.errors import EtcdormError, UsageError
 from etcdorm.mapping import EtcdModel, Place, Schema, schema_of, set_place
 from etcdorm.mapping.records import to_model
-from etcdorm.store import Record, StaleRecord, Store
+from etcdorm.session.defaults import Defaults
+from etcdorm.store import Record, StaleRecord, Store, Ttl
 
 M = TypeVar("M", bound=EtcdModel)
 
@@ -29,11 +30,13 @@ _AT_ONCE = 16
 """How many records a trim deletes at the same time."""
 
 
-async def append(store: Store, model: EtcdModel, *, ttl: int | None) -> None:
+async def append(store: Store, model: EtcdModel, *, ttl: Ttl, defaults: Defaults) -> None:
     """Write an object under a key that the store makes; note its key and its place."""
     schema = schema_of(type(model))
     directory = schema.append_directory(model)
-    record = await store.append(directory, schema.encode(model, document=True)[""], ttl=ttl)
+    record = await store.append(
+        directory, schema.encode(model, document=True)[""], ttl=defaults.ttl_of(schema.ttl, ttl)
+    )
     schema.with_key(model, record.path)
     set_place(model, Place.of(record))
 

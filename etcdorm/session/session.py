@@ -273,20 +273,20 @@ class Session:
                 if not await backoff.pause():
                     raise
 
-    async def append(self, model: M, *, ttl: int | None = None) -> M:
+    async def append(self, model: M, *, ttl: Ttl = KEEP) -> M:
         """Write an object under a key that the server makes; keys grow in the order of the appends.
 
         The last segment of the class's path is the key field that takes it. The object is stored as one JSON key, in
         either layout: that is what etcd can number. An object that was appended or loaded before makes another record,
         and stands for that one then. It takes two requests, one after the other.
-        Units: ``ttl`` in whole seconds, by default that of the class or session; the record ends by itself then.
+        Units: ``ttl`` in whole seconds, after which the record ends by itself; by default that of its class or session,
+            if they have one, and None for none.
         Resend: a lost answer is settled by reading; the record is there once or not at all.
         Cancel: it may have happened, whole. A cancelled one may hold up ``records`` and ``tail`` for five seconds.
         Raises: UnavailableError when it did not happen and never will; UnconfirmedError when its answer was lost, and
             it may have been deleted since; EncodeError; UsageError for a class that can't be appended.
         """
-        ttl = self._defaults.ttl_of(schema_of(type(model)).ttl, KEEP if ttl is None else ttl)
-        await sequence.append(self._store, model, ttl=ttl)
+        await sequence.append(self._store, model, ttl=ttl, defaults=self._defaults)
         return model
 
     async def records(

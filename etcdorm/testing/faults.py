@@ -182,6 +182,7 @@ class FaultProxy:
         task = asyncio.create_task(self._serve(reader, writer, self._count))
         self._connections.add(task)
         task.add_done_callback(self._connections.discard)
+        task.add_done_callback(lambda _: writer.transport.abort())  # also when it was cancelled before its first step
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int) -> None:
         upstream: asyncio.StreamWriter | None = None

@@ -126,6 +126,16 @@ async def test_an_appended_record_with_a_ttl_ends_by_itself(session: Session, cl
         await session.refresh(event, ttl=5)
 
 
+async def test_an_appended_record_has_the_ttl_of_its_class_unless_told_otherwise(session: Session) -> None:
+    class Ping(EtcdModel, path="/pings/{id}", ttl=60):
+        id: str = ""
+
+    made = [await session.append(Ping()), await session.append(Ping(), ttl=600), await session.append(Ping(), ttl=None)]
+    read = [each.etcd.ttl for each in await session.records(Ping) if each.etcd is not None]
+    assert read == [pytest.approx(60, abs=5), pytest.approx(600, abs=5), None]
+    assert [each.etcd.ttl is None for each in made if each.etcd is not None] == [False, False, True]
+
+
 async def test_neither_a_listing_nor_a_watch_shows_what_is_reserved(session: Session, client: Client) -> None:
     async with session.watch(Event) as changes:
         key = await reserve(client)

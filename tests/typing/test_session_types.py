@@ -56,11 +56,13 @@ async def saving(session: Session, node: Node) -> None:
     assert_type(await session.save(node, ttl=KEEP), Node)
     assert_type(await session.append(node), Node)
     assert_type(await session.append(node, ttl=30), Node)
+    assert_type(await session.append(node, ttl=None), Node)
+    assert_type(await session.append(node, ttl=KEEP), Node)
     assert_type(await session.refresh(node, ttl=30), Node)
     assert_type(await session.reload(node), Node)
     await session.save("node")  # type: ignore[type-var]
     await session.save(node, ttl=1.5)  # type: ignore[arg-type]
-    await session.append(node, ttl=KEEP)  # type: ignore[arg-type]
+    await session.append(node, ttl="30")  # type: ignore[arg-type]
     assert_type(await session.refresh(node), Node)
     assert_type(await session.save(node, on_conflict="merge"), Node)
     await session.save(node, on_conflict="ignore")  # type: ignore[arg-type]
