@@ -8,6 +8,7 @@ from etcdorm.errors import (
     EncodeError,
     EtcdormError,
     FieldFailure,
+    HookError,
     LeaseLapsedError,
     LockLostError,
     LockTimeoutError,
@@ -23,6 +24,7 @@ from etcdorm.errors import (
 from etcdorm.feed import Feed
 from etcdorm.mapping import AsJson, EtcdModel, Merge, Place
 from etcdorm.mapping.change import Change, Created, Deleted, Expired, Invalid, Updated
+from etcdorm.mapping.hooks import after_delete, after_load, after_save, before_delete, before_load, before_save
 from etcdorm.recipes import Held
 from etcdorm.session import LATEST, Done, Failed, Listing, Results, Session, Tail
 from etcdorm.store import KEEP
@@ -46,6 +48,7 @@ __all__ = [
     "Feed",
     "FieldFailure",
     "Held",
+    "HookError",
     "Invalid",
     "LeaseLapsedError",
     "Listing",
@@ -65,5 +68,11 @@ __all__ = [
     "UnconfirmedError",
     "Updated",
     "UsageError",
+    "after_delete",
+    "after_load",
+    "after_save",
+    "before_delete",
+    "before_load",
+    "before_save",
     "connect",
 ]

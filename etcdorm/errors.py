@@ -15,6 +15,7 @@
     │   ├── PathError               a text that can't be an etcd path
     │   ├── ModelError              a model class that can't be mapped
     │   └── EncodeError             a value that can't be stored
+    ├── HookError               the write happened, and then a hook behind it failed
     ├── LockLostError           the lock was not kept until the end of its block
     ├── LockTimeoutError        the lock was not free in time (a TimeoutError)
     └── ServerError             an etcd that was to be started here did not start
@@ -138,6 +139,13 @@ class ModelError(UsageError, TypeError):
 
 class EncodeError(UsageError):
     """A value can't be stored; the message names the field, never the value."""
+
+
+class HookError(EtcdormError):
+    """A record was saved or deleted, and then a hook of its class failed: ``__cause__`` is the hook's own error.
+
+    The write has happened, and its object knows; don't make it again. Several errors are an ExceptionGroup.
+    """
 
 
 class LockLostError(EtcdormError):

@@ -2,29 +2,40 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
+from etcdorm import hooks
 from etcdorm.errors import DecodeError
 from etcdorm.mapping import EtcdModel, Schema
 from etcdorm.mapping.change import Change, Created, Deleted, Expired, Invalid, Updated
 from etcdorm.mapping.records import is_ours, to_model
+from etcdorm.path import Path
 from etcdorm.store import Event, Record
 
 M = TypeVar("M", bound=EtcdModel)
 
 
 class Feed(Generic[M]):
-    """An async context manager and iterator of changes; see ``Session.watch``. A cancelled ``anext`` loses nothing."""
+    """An async context manager and iterator of changes; see ``Session.watch``.
 
-    def __init__(self, watch: AbstractAsyncContextManager[AsyncIterator[Event]], schema: Schema[M]) -> None:
+    A cancelled ``anext`` loses nothing. What a hook raises comes out of ``anext``; the next one goes on behind it.
+    """
+
+    def __init__(
+        self, watch: AbstractAsyncContextManager[AsyncIterator[Event]], schema: Schema[M], prefix: Path
+    ) -> None:
         self._watch = watch
         self._schema = schema
+        self._prefix = prefix
+        self._next: Change[M] | None = None
         self._events: AsyncIterator[Event] | None = None
 
     async def __aenter__(self) -> Self:
+        await hooks.before_load(self._schema, self._prefix)
         self._events = await self._watch.__aenter__()
         return self
 
@@ -39,10 +50,15 @@ class Feed(Generic[M]):
     async def __anext__(self) -> Change[M]:
         if self._events is None:
             raise RuntimeError("a watch is entered first: async with session.watch(...) as changes")
-        while True:
-            change = self._typed(await anext(self._events))
-            if change is not None:
-                return change
+        while self._next is None:
+            self._next = self._typed(await anext(self._events))
+        change, self._next = self._next, None
+        try:
+            await _loaded(change)
+        except asyncio.CancelledError:
+            self._next = change
+            raise
+        return change
 
     def _typed(self, event: Event) -> Change[M] | None:
         path = str(event.path)
@@ -69,3 +85,11 @@ class Feed(Generic[M]):
     def _owned(self, record: Record | None) -> dict[str, str]:
         fields = {} if record is None else record.fields
         return {name: text for name, text in fields.items() if self._schema.owns(name)}
+
+
+async def _loaded(change: Change[M]) -> None:
+    """Call the hooks of the models in it."""
+    if not isinstance(change, Created) and change.old is not None:
+        await hooks.after_load(change.old)
+    if isinstance(change, Created | Updated):
+        await hooks.after_load(change.new)

@@ -13,6 +13,7 @@ from etcdorm.errors import DecodeError, EncodeError, FieldFailure, ModelError, U
 from etcdorm.mapping.checks import check_fields
 from etcdorm.mapping.codecs import ABSENT, Unstorable, from_json, to_json
 from etcdorm.mapping.compile import Compiler
+from etcdorm.mapping.hooks import Hooks
 from etcdorm.mapping.keys import KeyField
 from etcdorm.mapping.paths import Paths
 from etcdorm.mapping.reader import Reader
@@ -55,6 +56,7 @@ class Schema(Paths[M]):
         self.layout: Final = layout
         """None when the class leaves it to the session."""
         self.ttl: Final = ttl
+        self.hooks: Final = Hooks.of(model)
         self._codec = compiler.compile(keys=template.fields)
         self._reader = Reader(model, self._codec)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
 from typing import Any, Literal, Protocol, TypeVar, get_args
 
+from etcdorm import hooks
 from etcdorm.errors import DecodeError, UsageError
 from etcdorm.mapping import EtcdModel, Schema
 from etcdorm.mapping.records import is_ours, to_model
@@ -62,14 +62,14 @@ async def list_models(
         raise UsageError("where is called for each model and can't be async")
     names = _fields_of(schema, order_by)
     start = None if after is None else _path_of(schema, after)
-    found = await store.scan(schema.collection(fields), owns=schema.owns, after=start)
+    collection = schema.collection(fields)
+    await hooks.before_load(schema, collection.prefix)
+    found = await store.scan(collection, owns=schema.owns, after=start)
     invalid: list[DecodeError] = []
     models = _models(schema, found, None if on_invalid == "raise" else invalid)
-    wanted = models if where is None else filter(where, models)
-    if order_by is None:
-        listed = list(islice(wanted, limit))
-    else:
-        listed = _sorted_by_fields(schema, wanted, names) if names is not None else sorted(wanted, key=_key(order_by))
+    listed = await _chosen(models, where, limit if order_by is None else None)
+    if order_by is not None:
+        listed = _sorted_by_fields(schema, listed, names) if names is not None else sorted(listed, key=_key(order_by))
         del listed[len(listed) if limit is None else limit :]
     if invalid and on_invalid == "skip":
         _warn(schema, invalid)
@@ -112,6 +112,20 @@ def _models(schema: Schema[M], found: Iterable[Record | DecodeError], invalid: l
         else:
             if model is not None:
                 yield model
+
+
+async def _chosen(models: Iterable[M], where: Callable[[M], bool] | None, limit: int | None) -> list[M]:
+    """The first that are wanted. Those behind them are not asked for."""
+    chosen: list[M] = []
+    if limit == 0:
+        return chosen
+    for model in models:
+        await hooks.after_load(model)
+        if where is None or where(model):
+            chosen.append(model)
+            if len(chosen) == limit:
+                break
+    return chosen
 
 
 def _paths(schema: Schema[M], found: Iterable[Record | DecodeError]) -> Iterator[Path]:

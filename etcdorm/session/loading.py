@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
+from etcdorm import hooks
 from etcdorm.errors import NotFoundError
 from etcdorm.mapping import EtcdModel, Schema
 from etcdorm.mapping.records import to_model
@@ -16,9 +17,10 @@ M = TypeVar("M", bound=EtcdModel)
 async def get(store: Store, schema: Schema[M], path: Path, *, fresh: bool = False) -> M | None:
     """The model of the record at a path, or None; ``fresh`` asks the majority.
 
-    Raises: DecodeError.
+    Raises: DecodeError; what a hook raises.
     """
-    return to_model(schema, await store.read(path, fresh=fresh, owns=schema.owns))
+    found = await _read(store, schema, path, fresh=fresh)
+    return None if found is None else await hooks.after_load(found)
 
 
 async def load(store: Store, schema: Schema[M], path: Path, *, fresh: bool = False) -> M:
@@ -28,8 +30,21 @@ async def load(store: Store, schema: Schema[M], path: Path, *, fresh: bool = Fal
     """
     found = await get(store, schema, path, fresh=fresh)
     if found is None:
-        raise NotFoundError(f"{path}: there is no {schema.model.__name__}")
+        raise _missing(schema, path)
     return found
+
+
+async def reload(store: Store, schema: Schema[M], model: M) -> None:
+    """Give an object the values of its record.
+
+    Raises: as ``load``.
+    """
+    path = schema.path(model)
+    fresh = await _read(store, schema, path)
+    if fresh is None:
+        raise _missing(schema, path)
+    assign(model, fresh)
+    await hooks.after_load(model)
 
 
 def assign(model: M, fresh: M) -> None:
@@ -38,3 +53,12 @@ def assign(model: M, fresh: M) -> None:
     model.__dict__.update(fresh.__dict__)
     object.__setattr__(model, "__pydantic_fields_set__", fresh.__pydantic_fields_set__)
     object.__setattr__(model, "__pydantic_extra__", fresh.__pydantic_extra__)
+
+
+async def _read(store: Store, schema: Schema[M], path: Path, *, fresh: bool = False) -> M | None:
+    await hooks.before_load(schema, path)
+    return to_model(schema, await store.read(path, fresh=fresh, owns=schema.owns))
+
+
+def _missing(schema: Schema[M], path: Path) -> NotFoundError:
+    return NotFoundError(f"{path}: there is no {schema.model.__name__}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
+from etcdorm import hooks
 from etcdorm.errors import AlreadyExistsError, DecodeError, EncodeError, LeaseLapsedError, UsageError
 from etcdorm.mapping import EtcdModel, Place, Schema, changes, place_of, schema_of, set_place
 from etcdorm.mapping.records import is_ours
@@ -22,6 +23,7 @@ async def save(
 ) -> None:
     """Create the record of a new object, or commit what has changed in one that has a place; note its new place."""
     schema = schema_of(type(model))
+    await hooks.before_save(model)
     path = schema.path(model)
     base = await _known(store, model, path)
     wanted, target = model, base
@@ -37,6 +39,7 @@ async def save(
                 raise _exists(path, model) from None
             elif on_conflict == "merge" and stale.current is not None:
                 wanted, target = merged(schema, base, model, stale.current), stale.current
+                await hooks.before_save(wanted)
             else:
                 raise refused(schema, model, base, stale.current, "saved") from None
             if not await backoff.pause():
@@ -50,6 +53,8 @@ async def save(
         assign(model, wanted)
     if record is not base:
         set_place(model, Place.of(record))
+    if record is not target:
+        await hooks.after_save(model, path)
 
 
 async def _write(
@@ -72,11 +77,13 @@ async def delete(store: Store, model: EtcdModel) -> None:
     """Remove the record of an object that has a place, if it is as the object knows it."""
     schema = schema_of(type(model))
     place = await known_place(store, model, "deleted")
+    await hooks.before_delete(model)
     try:
         await store.remove(place.record, owns=schema.owns)
     except StaleRecord as stale:
         raise refused(schema, model, place.record, stale.current, "deleted") from None
     set_place(model, None)
+    await hooks.after_delete(model, place.path)
 
 
 async def fence(store: Store, model: EtcdModel, token: int) -> None:

@@ -9,9 +9,11 @@ from enum import Enum
 from types import TracebackType
 from typing import Final, Generic, Literal, Self, TypeVar
 
+from etcdorm import hooks
 from etcdorm.errors import EtcdormError, UsageError
 from etcdorm.mapping import EtcdModel, Place, Schema, schema_of, set_place
 from etcdorm.mapping.records import to_model
+from etcdorm.path import Path
 from etcdorm.session.defaults import Defaults
 from etcdorm.store import Record, StaleRecord, Store, Ttl
 
@@ -33,12 +35,14 @@ _AT_ONCE = 16
 async def append(store: Store, model: EtcdModel, *, ttl: Ttl, defaults: Defaults) -> None:
     """Write an object under a key that the store makes; note its key and its place."""
     schema = schema_of(type(model))
+    await hooks.before_save(model)
     directory = schema.append_directory(model)
     record = await store.append(
         directory, schema.encode(model, document=True)[""], ttl=defaults.ttl_of(schema.ttl, ttl)
     )
     schema.with_key(model, record.path)
     set_place(model, Place.of(record))
+    await hooks.after_save(model, record.path)
 
 
 async def records(
@@ -47,9 +51,11 @@ async def records(
     """One page."""
     _check_count("limit", limit)
     name = _name(store, schema, after, "after")
-    found = await store.sequence(schema.collection(fields), after=name)
+    collection = schema.collection(fields)
+    await hooks.before_load(schema, collection.prefix)
+    found = await store.sequence(collection, after=name)
     models = (to_model(schema, record) for record in found[:limit])
-    return [model for model in models if model is not None]
+    return [await hooks.after_load(model) for model in models if model is not None]
 
 
 def tail(
@@ -57,7 +63,8 @@ def tail(
 ) -> Tail[M]:
     """Those there are, then each new one."""
     name = None if after is LATEST else _name(store, schema, after, "after")
-    return Tail(store.follow(schema.collection(fields), after=name), schema)
+    collection = schema.collection(fields)
+    return Tail(store.follow(collection, after=name), schema, collection.prefix)
 
 
 async def trim(
@@ -81,7 +88,7 @@ async def trim(
         old = [record for record in old if record.path.segments[-1] < before]
     if where is not None:
         models = [(record, to_model(schema, record)) for record in old]
-        old = [record for record, model in models if model is not None and where(model)]
+        old = [record for record, model in models if model is not None and where(await hooks.after_load(model))]
     deleted = 0
     for start in range(0, len(old), _AT_ONCE):
         async with asyncio.TaskGroup() as group:
@@ -96,16 +103,21 @@ async def trim(
 class Tail(Generic[M]):
     """An async context manager and iterator of appended records; see ``Session.tail``.
 
-    A cancelled ``anext`` loses nothing. A record that does not fit raises DecodeError from ``anext``; the next one goes
-    on behind it.
+    A cancelled ``anext`` loses nothing. A record that does not fit raises DecodeError from ``anext``, and what a hook
+    raises comes out of it too; the next one goes on behind it.
     """
 
-    def __init__(self, following: AbstractAsyncContextManager[AsyncIterator[Record]], schema: Schema[M]) -> None:
+    def __init__(
+        self, following: AbstractAsyncContextManager[AsyncIterator[Record]], schema: Schema[M], prefix: Path
+    ) -> None:
         self._following = following
         self._schema = schema
+        self._prefix = prefix
+        self._next: M | None = None
         self._records: AsyncIterator[Record] | None = None
 
     async def __aenter__(self) -> Self:
+        await hooks.before_load(self._schema, self._prefix)
         self._records = await self._following.__aenter__()
         return self
 
@@ -120,10 +132,15 @@ class Tail(Generic[M]):
     async def __anext__(self) -> M:
         if self._records is None:
             raise RuntimeError("a tail is entered first: async with session.tail(...) as records")
-        while True:
-            model = to_model(self._schema, await anext(self._records))
-            if model is not None:
-                return model
+        while self._next is None:
+            self._next = to_model(self._schema, await anext(self._records))
+        model = self._next
+        self._next = None
+        try:
+            return await hooks.after_load(model)
+        except asyncio.CancelledError:
+            self._next = model
+            raise
 
 
 async def _delete(store: Store, record: Record) -> bool | EtcdormError:

@@ -235,7 +235,7 @@ class Session:
         Raises: NotFoundError; DecodeError, with the object as it was.
         """
         schema = schema_of(type(model))
-        loading.assign(model, await loading.load(self._store, schema, schema.path(model)))
+        await loading.reload(self._store, schema, model)
         return model
 
     async def delete(self, model: EtcdModel) -> None:
@@ -267,10 +267,11 @@ class Session:
                     f"change returned a {type(changed).__name__}; it must return None, having changed the object, or a "
                     f"{model.__name__} to save; nothing was written"
                 )
+            wanted = loaded if changed is None else changed
             try:
-                return await self.save(loaded if changed is None else changed)
-            except ConflictError:
-                if not await backoff.pause():
+                return await self.save(wanted)
+            except ConflictError as error:
+                if error.mine is not wanted or not await backoff.pause():
                     raise
 
     async def append(self, model: M, *, ttl: Ttl = KEEP) -> M:
@@ -379,7 +380,8 @@ class Session:
         reaches back, it reads anew and marks what differs with ``gap=True``. Key fields narrow it.
         """
         schema = schema_of(model)
-        return Feed(self._store.watch(schema.collection(fields)), schema)
+        collection = schema.collection(fields)
+        return Feed(self._store.watch(collection), schema, collection.prefix)
 
     async def close(self) -> None:
         """Close the store and its connections. May be called twice."""
