@@ -273,7 +273,7 @@ async def test_a_hook_that_returns_something_is_an_error(session: Session) -> No
     class Wrong(EtcdModel, path="/wrong/{name}"):
         name: str
 
-        @before_save
+        @before_save  # type: ignore[type-var]
         def other(self) -> Wrong:
             return self.model_copy()
 
@@ -297,7 +297,7 @@ async def test_a_change_outlives_a_cancelled_hook(session: Session) -> None:
     async with session.watch(Slow) as changes, session.tail(Slow) as records:
         for iterator in (changes, records):
             reached.clear()
-            waiting = asyncio.ensure_future(anext(iterator))  # type: ignore[arg-type]
+            waiting = asyncio.ensure_future(anext(iterator))
             await reached.wait()
             waiting.cancel()
             await asyncio.wait([waiting])

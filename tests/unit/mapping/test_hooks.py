@@ -71,7 +71,7 @@ def test_a_class_method_after_a_save_is_refused() -> None:
         class Node(EtcdModel, path="/x/{name}"):
             name: str
 
-            @after_save  # type: ignore[arg-type]
+            @after_save
             @classmethod
             def told(cls) -> None: ...
 
