@@ -97,7 +97,7 @@ async def fence(store: Store, model: EtcdModel, token: int) -> None:
             return  # nothing to guard, or a record that has no place for a token
         base = mine if mine is not None and mine.version == record.version else record
         try:
-            fenced = await store.commit(base, {}, fence=token)
+            fenced = await store.fence(base, token)
         except StaleRecord:
             # It is not as this object was loaded, not even where its version is: 0, while no session saved it.
             mine = None

@@ -7,22 +7,25 @@ from etcdorm.path import Path
 from etcdorm.store.types import Owns
 from etcdorm.v2.protocol.apply import ATTEMPTS
 from etcdorm.v2.protocol.commit import APPLIED, COMMIT, LEASE, Commit
+from etcdorm.v2.protocol.fence import check
 from etcdorm.v2.protocol.land import land
 from etcdorm.v2.protocol.save import adopt, carried
 from etcdorm.v2.protocol.snapshot import Snapshot
 from etcdorm.v2.protocol.steps import Done, Drop, DropDirectory, Pause, Request, Steps, look, one
 
 
-def remove(base: Snapshot, *, id: str, owns: Owns) -> Steps[None]:
+def remove(base: Snapshot, *, id: str, owns: Owns, token: int | None = None) -> Steps[None]:
     """Delete the record with all keys that ``owns`` accepts; others stay, and so does the directory then.
 
-    Raises: StaleRecord when it is not as it was loaded.
+    Raises: StaleRecord when it is not as it was loaded; FencedRecord.
     """
     if base.commit is None:
         base = yield from adopt(base, id)
     old = base.commit
+    fence = old.fence if old is not None else None
+    check(fence, token, base.record())
     names = {name for name, _ in base.plain() if owns(name)} | set(carried(base))
-    commit = Commit(id, old.history() if old else (), dict.fromkeys(sorted(names)), deleted=True)
+    commit = Commit(id, old.history() if old else (), dict.fromkeys(sorted(names)), fence=fence, deleted=True)
     landed = yield from land(base.path, commit, at=base.keys[COMMIT].index, after=old.id if old else None)
     if landed.superseded:
         return
