@@ -9,7 +9,7 @@ import pytest
 
 from etcdorm.errors import UnconfirmedError
 from etcdorm.path import Path
-from etcdorm.store.types import StaleRecord
+from etcdorm.store.types import Record, StaleRecord
 from etcdorm.v2.protocol import apply as applying
 from etcdorm.v2.protocol import land, save
 from etcdorm.v2.protocol.apply import Saved
@@ -90,6 +90,18 @@ def conflict_when_the_record_is_gone() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def former_holders_may_save() -> Iterator[None]:
+    """The token of a lock is written, and compared with nothing."""
+
+    def unchecked(fence: int | None, token: int | None, current: Record | None) -> None:
+        return
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(save, "check", unchecked)
+        yield
+
+
 MUTATIONS: tuple[Mutate, ...] = (
     bare_put_when_applying,
     create_instead_of_reserving,
@@ -100,4 +112,5 @@ PATCHES = (
     no_fresh_look_after_deletes,
     text_that_is_there_is_left_alone,
     conflict_when_the_record_is_gone,
+    former_holders_may_save,
 )

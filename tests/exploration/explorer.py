@@ -14,10 +14,11 @@ from functools import partial
 from typing import Protocol
 
 from etcdorm.errors import EtcdormError, LeaseLapsedError, UnavailableError, UnconfirmedError
-from etcdorm.store.types import KEEP, StaleRecord, Ttl
+from etcdorm.store.types import KEEP, FencedRecord, StaleRecord, Ttl
 from etcdorm.v2.protocol import remove, save
 from etcdorm.v2.protocol.apply import Saved
 from etcdorm.v2.protocol.commit import COMMIT, LEASE, Commit, is_reservation, reservation
+from etcdorm.v2.protocol.fence import raised
 from etcdorm.v2.protocol.snapshot import Snapshot
 from etcdorm.v2.protocol.steps import Done, Look, Lost, Outcome, Pause, Request, Steps, Swap
 from tests.exploration.world import RECORD, Put, World
@@ -45,19 +46,21 @@ class Choices(Protocol):
 
 @dataclass(frozen=True)
 class Intent:
-    """What one writer wants: to create, change or remove the record."""
+    """What one writer wants: to create, change or remove the record, or to fence it with its lock's token."""
 
     verb: str
     fields: dict[str, str | None] = field(default_factory=dict)
     ttl: Ttl = KEEP
+    token: int | None = None
 
 
 @dataclass
 class Truth:
-    """What the record is by the commits that landed: its fields (None: it does not exist), and its lease."""
+    """What the record is by the commits that landed: its fields (None: it does not exist), its lease, and its fence."""
 
     fields: dict[str, str] | None = None
     lease: str | None = None
+    fence: int | None = None
     last: str | None = None
     landed: list[str] = field(default_factory=list)
 
@@ -184,11 +187,13 @@ class Run:
         if intent.verb == "create":
             fields = {name: text for name, text in intent.fields.items() if text is not None}
             ttl = intent.ttl if isinstance(intent.ttl, int) else None
-            writer.steps = save.create(RECORD, fields, id=writer.id, owns=_owns, ttl=ttl)
+            writer.steps = save.create(RECORD, fields, id=writer.id, owns=_owns, ttl=ttl, token=intent.token)
         elif intent.verb == "change":
-            writer.steps = save.change(base, intent.fields, id=writer.id, ttl=intent.ttl)
+            writer.steps = save.change(base, intent.fields, id=writer.id, ttl=intent.ttl, token=intent.token)
+        elif intent.verb == "fence":
+            writer.steps = save.change(base, {}, id=writer.id, token=intent.token, takes=True)
         else:
-            writer.steps = remove.remove(base, id=writer.id, owns=_owns)
+            writer.steps = remove.remove(base, id=writer.id, owns=_owns, token=intent.token)
         self._resume(writer, lambda steps: next(steps))
 
     def _deliver(self, writer: Writer, place: int) -> None:
@@ -256,6 +261,8 @@ class Run:
             writer.verdict = "done"
             if isinstance(stop.value, Saved) and stop.value.overwritten:
                 raise Broken(f"{writer.id} says that another tool wrote {set(stop.value.overwritten)}") from None
+        except FencedRecord:
+            writer.verdict = "fenced"
         except StaleRecord:
             writer.verdict = "stale"
         except LeaseLapsedError:
@@ -284,6 +291,8 @@ class Run:
         if commit.id != writer.id:  # the version was moved, and nothing else
             if writer.based_on is not None and truth.last != writer.based_on:
                 raise Broken(f"{writer.id} moved {truth.last}, which it never saw")
+            if truth.fields is not None and commit.fence != truth.fence:
+                raise Broken(f"{writer.id} moved the version, and the fence from {truth.fence} to {commit.fence}")
             writer.based_on = truth.last = commit.id
             return
         if commit.id in truth.landed:
@@ -300,11 +309,23 @@ class Run:
                 truth.fields = kept | {name: text for name, text in intent.fields.items() if text is not None}
             if intent.verb == "remove":
                 truth.fields = None
+        self._fenced(writer, commit)
         lease = self.world.keys.get(LEASE)
         if commit.lease and (lease is None or lease.value != commit.lease):
             truth.fields = None  # its time was up before it landed
         truth.last, truth.lease = commit.id, commit.lease
         truth.landed.append(commit.id)
+
+    def _fenced(self, writer: Writer, commit: Commit) -> None:
+        """Judge what a commit has made of the fence; one that creates the record may find an older one's, or none."""
+        truth, verb, token = self.truth, writer.intent.verb, writer.intent.token
+        if verb != "create":
+            if verb != "fence" and None not in (token, truth.fence) and (token or 0) < (truth.fence or 0):
+                raise Broken(f"{writer.id} saved with the token {token} behind the fence {truth.fence}")
+            wanted = token if verb == "fence" else raised(truth.fence, None if verb == "remove" else token)
+            if commit.fence != wanted:
+                raise Broken(f"{writer.id} left the fence at {commit.fence}, not at {wanted}")
+        truth.fence = commit.fence
 
     def _check_read(self) -> None:
         record = self.world.snapshot().record()
@@ -322,7 +343,7 @@ class Run:
             landed = writer.id in self.truth.landed
             if writer.verdict == "done" and not landed:
                 raise Broken(f"{writer.id} was told that it is done, but nothing landed")
-            if writer.verdict in ("stale", "unavailable") and landed:
+            if writer.verdict in ("stale", "fenced", "unavailable") and landed:
                 raise Broken(f"{writer.id} was told {writer.verdict}, but it landed")
         self.mutate = None
         self.faults = Faults()

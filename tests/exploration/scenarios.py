@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 from etcdorm.store.types import KEEP, Ttl
 from tests.exploration.explorer import Dice, Faults, Intent, Mutate, Run
@@ -29,9 +30,23 @@ def random_run(seed: int, *, mutate: Mutate | None = None) -> Run:
         deaths=dice.choice((0, 0, 1)),
         expiries=dice.choice((0, 0, 1, 3)),
     )
+    intents = _with_tokens(random.Random(seed ^ 0xFE7CE), intents)
     ttl = 30 if leased and dice.random() < 0.5 else None
     foreign = dice.random() < 0.2
     return Run(intents, Dice(seed ^ 0x5EED), faults, start=start, ttl=ttl, foreign=foreign, mutate=mutate)
+
+
+def _with_tokens(dice: random.Random, intents: list[Intent]) -> list[Intent]:
+    """In some runs, writers hold locks, or have held them, and some of them come to fence the record."""
+    if dice.random() < 0.7:
+        return intents
+    given = []
+    for intent in intents:
+        if intent.verb == "change" and dice.random() < 0.4:
+            given.append(Intent("fence", token=dice.choice((5, 6, 7))))
+        else:
+            given.append(replace(intent, token=dice.choice((None, 5, 6, 7))))
+    return given
 
 
 def _intent(dice: random.Random, names: tuple[str, ...], mark: str, *, leased: bool, exists: bool) -> Intent:

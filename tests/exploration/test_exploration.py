@@ -75,6 +75,7 @@ def test_random_runs_with_all_kinds_of_faults_are_safe() -> None:
         except Broken as error:
             raise AssertionError(f"run {seed}: {error}") from error
         verdicts |= {(writer.intent.verb, writer.verdict) for writer in run.writers}
+    assert {("change", "fenced"), ("remove", "fenced"), ("fence", "done"), ("fence", "stale")} <= verdicts
     for verb in ("create", "change", "remove"):
         assert {(verb, "done"), (verb, "stale"), (verb, "unconfirmed"), (verb, "unavailable")} <= verdicts
 
