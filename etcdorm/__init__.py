@@ -8,6 +8,7 @@ from etcdorm.errors import (
     EncodeError,
     EtcdormError,
     FieldFailure,
+    Holder,
     HookError,
     LeaseLapsedError,
     LockLostError,
@@ -25,8 +26,8 @@ from etcdorm.feed import Feed
 from etcdorm.mapping import AsJson, EtcdModel, Merge, Place
 from etcdorm.mapping.change import Change, Created, Deleted, Expired, Invalid, Updated
 from etcdorm.mapping.hooks import after_delete, after_load, after_save, before_delete, before_load, before_save
-from etcdorm.recipes import Held
-from etcdorm.session import LATEST, Done, Failed, Listing, Results, Session, Tail
+from etcdorm.recipes import Held, Lease
+from etcdorm.session import LATEST, Done, Failed, Leadership, Listing, Registration, Results, Session, Tail
 from etcdorm.store import KEEP
 
 __all__ = [
@@ -48,8 +49,11 @@ __all__ = [
     "Feed",
     "FieldFailure",
     "Held",
+    "Holder",
     "HookError",
     "Invalid",
+    "Leadership",
+    "Lease",
     "LeaseLapsedError",
     "Listing",
     "LockLostError",
@@ -60,6 +64,7 @@ __all__ = [
     "PathError",
     "Place",
     "RefusedError",
+    "Registration",
     "Results",
     "ServerError",
     "Session",

@@ -7,8 +7,8 @@ from typing import TypeVar
 from etcdorm import hooks
 from etcdorm.errors import AlreadyExistsError, DecodeError, EncodeError, LeaseLapsedError, UsageError
 from etcdorm.mapping import EtcdModel, Place, Schema, changes, place_of, schema_of, set_place
-from etcdorm.mapping.records import is_ours
 from etcdorm.path import Path
+from etcdorm.session import fencing
 from etcdorm.session.backoff import Backoff
 from etcdorm.session.conflicts import OnConflict, merged, refused
 from etcdorm.session.defaults import Defaults
@@ -26,13 +26,15 @@ async def save(
     await hooks.before_save(model)
     path = schema.path(model)
     base = await _known(store, model, path)
+    token = await fencing.token_for(store, path)
     wanted, target = model, base
     backoff = Backoff(timeout)
     while True:
         try:
-            record = await _write(store, schema, wanted, path, target, ttl=ttl, defaults=defaults)
+            record = await _write(store, schema, wanted, path, target, ttl=ttl, defaults=defaults, token=token)
             break
         except StaleRecord as stale:
+            fencing.check(stale, path, token)
             if on_conflict == "overwrite":
                 target = stale.current
             elif target is None or base is None:
@@ -58,7 +60,15 @@ async def save(
 
 
 async def _write(
-    store: Store, schema: Schema[M], model: M, path: Path, target: Record | None, *, ttl: Ttl, defaults: Defaults
+    store: Store,
+    schema: Schema[M],
+    model: M,
+    path: Path,
+    target: Record | None,
+    *,
+    ttl: Ttl,
+    defaults: Defaults,
+    token: int | None,
 ) -> Record:
     """Make ``target``, or the record that does not exist yet (None), hold what the model says.
 
@@ -66,11 +76,11 @@ async def _write(
     """
     if target is None:
         fields = schema.encode(model, document=defaults.as_document(schema.layout))
-        return await store.create(path, fields, owns=schema.owns, ttl=defaults.ttl_of(schema.ttl, ttl))
+        return await store.create(path, fields, owns=schema.owns, ttl=defaults.ttl_of(schema.ttl, ttl), token=token)
     changed = changed_keys(schema, model, target)
     if not changed and ttl is KEEP:
         return target
-    return await store.commit(target, changed, ttl=ttl)
+    return await store.commit(target, changed, ttl=ttl, token=token)
 
 
 async def delete(store: Store, model: EtcdModel) -> None:
@@ -78,33 +88,14 @@ async def delete(store: Store, model: EtcdModel) -> None:
     schema = schema_of(type(model))
     place = await known_place(store, model, "deleted")
     await hooks.before_delete(model)
+    token = await fencing.token_for(store, place.record.path)
     try:
-        await store.remove(place.record, owns=schema.owns)
+        await store.remove(place.record, owns=schema.owns, token=token)
     except StaleRecord as stale:
+        fencing.check(stale, place.record.path, token)
         raise refused(schema, model, place.record, stale.current, "deleted") from None
     set_place(model, None)
     await hooks.after_delete(model, place.path)
-
-
-async def fence(store: Store, model: EtcdModel, token: int) -> None:
-    """Write a lock's token into the record of a model, and so move its version."""
-    schema = schema_of(type(model))
-    path = schema.path(model)
-    mine = await _known(store, model, path)
-    while True:
-        record = await store.read(path, fresh=True)
-        if record is None or record.is_document or not is_ours(schema, record):
-            return  # nothing to guard, or a record that has no place for a token
-        base = mine if mine is not None and mine.version == record.version else record
-        try:
-            fenced = await store.fence(base, token)
-        except StaleRecord:
-            # It is not as this object was loaded, not even where its version is: 0, while no session saved it.
-            mine = None
-            continue
-        if base is mine:
-            set_place(model, Place.of(fenced))
-        return
 
 
 async def _known(store: Store, model: EtcdModel, path: Path) -> Record | None:

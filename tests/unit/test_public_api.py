@@ -34,8 +34,11 @@ NAMES = {
         "Feed",
         "FieldFailure",
         "Held",
+        "Holder",
         "HookError",
         "Invalid",
+        "Leadership",
+        "Lease",
         "LeaseLapsedError",
         "Listing",
         "LockLostError",
@@ -46,6 +49,7 @@ NAMES = {
         "PathError",
         "Place",
         "RefusedError",
+        "Registration",
         "Results",
         "ServerError",
         "Session",
@@ -107,6 +111,7 @@ METHODS: dict[type, set[str]] = {
         "records",
         "tail",
         "trim",
+        "campaign",
         "close",
         "count",
         "delete",
@@ -114,12 +119,16 @@ METHODS: dict[type, set[str]] = {
         "endpoints",
         "exists",
         "get",
+        "keepalive",
         "keys",
+        "leader",
         "list",
         "load",
         "load_all",
         "lock",
+        "lock_holder",
         "refresh",
+        "register",
         "reload",
         "save",
         "save_all",
@@ -203,7 +212,8 @@ def test_every_offered_name_is_there(module: str) -> None:
 
 @pytest.mark.parametrize("kind", METHODS, ids=lambda kind: kind.__name__)
 def test_a_class_offers_these_methods_and_no_others(kind: type) -> None:
-    assert {name for name in vars(kind) if not name.startswith("_")} == METHODS[kind]
+    parts = [base for base in kind.__mro__ if base is kind or base.__module__.startswith("etcdorm.session.")]
+    assert {name for base in parts for name in vars(base) if not name.startswith("_")} == METHODS[kind]
 
 
 def test_a_model_has_these_names_of_its_own_and_no_others() -> None:
