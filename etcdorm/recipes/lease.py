@@ -62,11 +62,13 @@ class Lease:
     @property
     def valid(self) -> bool:
         """Whether the record exists for certain; right also when the event loop stood still, and ``lost`` is late."""
-        return not self.lost.is_set() and self.left > 0
+        return self.left > 0
 
     @property
     def left(self) -> float:
         """Seconds until it is lost, unless it is put off before."""
+        if self.lost.is_set():
+            return 0.0
         if not self._kept:
             return float("inf")
         return self.ttl * (1 - MARGIN) - self.renewed_at.ago

@@ -225,7 +225,7 @@ class Registering(Generic[M]):
                 return True
         try:
             try:
-                await self._save()
+                await whole(self._save())
             except HookError as error:
                 _log.warning("%s", error)
         except AlreadyExistsError:

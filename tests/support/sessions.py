@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from etcdorm import EtcdModel, Session
 from tests.support.memory_etcd import MemoryEtcd
@@ -52,3 +53,15 @@ def now() -> float:
 def texts(etcd: MemoryEtcd, path: str) -> dict[str, str] | None:
     """What a record holds; None when there is none."""
     return next((dict(entry.fields) for each, entry in etcd._entries.items() if str(each) == path), None)
+
+
+def wipe(etcd: MemoryEtcd) -> None:
+    """Let all records vanish. Unlike with ``restore``, what is made from then on has indexes of its own."""
+    for path in list(etcd._entries):
+        etcd.take(path)
+
+
+async def until(reached: Callable[[], object]) -> None:
+    """Let virtual time pass until something is true."""
+    while not reached():  # noqa: ASYNC110 - time is virtual here, and waiting free
+        await asyncio.sleep(0.1)
