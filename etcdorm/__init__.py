@@ -22,7 +22,7 @@ from etcdorm.errors import (
     UsageError,
 )
 from etcdorm.feed import Feed
-from etcdorm.mapping import AsJson, EtcdModel, Merge, Place
+from etcdorm.mapping import AsJson, EtcdModel, KeyName, Merge, Place, Sensitive
 from etcdorm.mapping.change import Change, Created, Deleted, Expired, Invalid, Updated
 from etcdorm.mapping.hooks import after_delete, after_load, after_save, before_delete, before_load, before_save
 from etcdorm.recipes import Held
@@ -50,6 +50,7 @@ __all__ = [
     "Held",
     "HookError",
     "Invalid",
+    "KeyName",
     "LeaseLapsedError",
     "Listing",
     "LockLostError",
@@ -61,6 +62,7 @@ __all__ = [
     "Place",
     "RefusedError",
     "Results",
+    "Sensitive",
     "ServerError",
     "Session",
     "Tail",

@@ -1,8 +1,20 @@
 """Model classes and records: which keys a class has, and a model's fields to keys and back. Pure, without I/O."""
 
 from etcdorm.mapping.diff import changes
-from etcdorm.mapping.markers import AsJson, Merge
+from etcdorm.mapping.markers import AsJson, KeyName, Merge, Sensitive
 from etcdorm.mapping.model import EtcdModel, Place, place_of, set_place
 from etcdorm.mapping.schema import Schema, schema_of
 
-__all__ = ["AsJson", "EtcdModel", "Merge", "Place", "Schema", "changes", "place_of", "schema_of", "set_place"]
+__all__ = [
+    "AsJson",
+    "EtcdModel",
+    "KeyName",
+    "Merge",
+    "Place",
+    "Schema",
+    "Sensitive",
+    "changes",
+    "place_of",
+    "schema_of",
+    "set_place",
+]

@@ -8,12 +8,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self, Unpack, get_args
 
-from pydantic import BaseModel, ConfigDict
-from pydantic.errors import PydanticUndefinedAnnotation
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
+from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation
+from pydantic_core import CoreSchema
 
 from etcdorm.errors import ModelError, PathError
-from etcdorm.mapping.checks import check_names
+from etcdorm.mapping.checks import check_names, unknown_type
 from etcdorm.mapping.schema import DECLARATION, Declaration, Layout, compile_schema, schema_of
+from etcdorm.mapping.secrets import hide, hide_in_errors
 from etcdorm.mapping.values import JSON_CONFIG
 from etcdorm.path import Path
 from etcdorm.store.types import Record
@@ -93,11 +95,20 @@ class EtcdModel(BaseModel, metaclass=ModelMetaclass):
     @classmethod
     def __pydantic_init_subclass__(cls, **arguments: object) -> None:
         super().__pydantic_init_subclass__(**arguments)
+        hide(cls)
+        hide_in_errors(cls)
         declared: Declaration = getattr(cls, DECLARATION)
         is_open = not cls.__pydantic_complete__ or cls.__pydantic_generic_metadata__["parameters"]
         if declared.path is not None and not is_open:
             with suppress(PydanticUndefinedAnnotation):  # in a model within: wait, as with one of its own
                 compile_schema(cls)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: type[BaseModel], handler: GetCoreSchemaHandler) -> CoreSchema:
+        try:
+            return handler(source)
+        except PydanticSchemaGenerationError as error:
+            raise unknown_type(cls, error) from None
 
     @property
     def etcd(self) -> Place | None:

@@ -36,7 +36,7 @@ class Record:
     """
 
     path: Path
-    fields: Mapping[str, str]
+    fields: Mapping[str, str] = field(repr=False)  # its texts may be secret, and a repr ends in logs
     version: Version
     created: int
     modified: int

@@ -17,7 +17,7 @@ from etcdorm.v2.result import Node
 class Key:
     """One key: its text, its modifiedIndex and createdIndex, and its TTL as the server told it."""
 
-    value: str
+    value: str = field(repr=False)  # it may be a secret, and a repr ends in logs
     index: int
     created: int = 0
     expires: bool = False
