@@ -16,7 +16,7 @@ from tests.unit.mapping.generated import classes, edited, quiet
 
 @pytest.mark.parametrize("layout", ["directory", "document"])
 @given(data=st.data())
-@settings(quiet, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(quiet, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_generated_model_comes_back_equal_from_etcd(etcd: EtcdServer, layout: Layout, data: st.DataObject) -> None:
     model, values = data.draw(classes(layout))
     first, second = data.draw(values), data.draw(values)
