@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import types
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta, timezone
@@ -323,11 +324,8 @@ def shapes(draw: st.DrawFn, base: type[BaseModel], members: dict[str, Kind], *, 
     kind = OPEN[draw(st.sampled_from(sorted(OPEN)))] if draw(st.integers(0, 3)) == 0 else None
     if kind is not None:
         annotations = {} if kind.annotation is Any else {"__pydantic_extra__": generic(dict, str, kind.annotation)}
-        base = type(base)(
-            "Open",
-            (base,),
-            {"__annotations__": annotations, "__module__": __name__, "model_config": {"extra": "allow"}},
-        )
+        namespace = {"__annotations__": annotations, "__module__": __name__}
+        base = types.new_class("Open", (base,), {"extra": "allow"}, lambda body: body.update(namespace))
     return Shape(base, draw(definitions(members, named=named)), members, kind)
 
 
@@ -390,7 +388,8 @@ def classes(draw: st.DrawFn, layout: Layout = "directory") -> tuple[type[EtcdMod
     }
     fields = {"name": (key.annotation, ...), **shape.fields}
     model = create_model("Made", __base__=shape.base, __cls_kwargs__=arguments, **fields)
-    return model, Shape(shape.base, fields, {"name": key, **members}, shape.extra).instances(model)
+    made = cast("type[EtcdModel]", model)
+    return made, Shape(shape.base, fields, {"name": key, **members}, shape.extra).instances(made)
 
 
 def edited(model: EtcdModel, by: EtcdModel, fields: Iterable[str], *, extras: bool) -> EtcdModel:
