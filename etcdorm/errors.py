@@ -97,7 +97,7 @@ class ConflictError(RefusedError):
 class FieldFailure:
     """One thing in a record that does not fit: the etcd key, the field's path in the model, and what is wrong.
 
-    ``text`` is what is stored there; None when there is nothing, or no one key is to blame.
+    ``text`` is what is stored there; None when there is nothing, no one key is to blame, or there is a secret in it.
     """
 
     key: str

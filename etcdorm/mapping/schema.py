@@ -116,7 +116,7 @@ class Schema(Paths[M]):
         return fields
 
     def _write_document(self, values: JsonValue, onto: Mapping[str, str]) -> dict[str, str]:
-        if self._codec.renames or self._codec.extra is not None:
+        if self._codec.renames:
             values = self._codec.to_document(values, "")
         old = from_json(onto[""], "", []) if "" in onto else ABSENT
         try:
