@@ -117,6 +117,10 @@ class _Readable(GenerateJsonSchema):
         self._named |= {str(definition.get("ref")): definition for definition in schema["definitions"]}
         return super().definitions_schema(schema)
 
+    def encode_default(self, dft: object) -> object:
+        """Nothing, as no default is stored; some, such as a ``Secret``, Pydantic can't encode without their type."""
+        return None
+
     def emit_warning(self, kind: JsonSchemaWarningKind, detail: str) -> None:
         if kind == "skipped-choice":
             raise PydanticInvalidForJsonSchema(detail)
