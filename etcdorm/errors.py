@@ -114,14 +114,19 @@ class FieldFailure:
 
 
 class DecodeError(EtcdormError):
-    """A stored record does not fit its model; every failing key, field and text is in ``failures``."""
+    """A stored record does not fit its model; every failing key, field and text is in ``failures``.
 
-    def __init__(self, path: str, model: str, failures: Sequence[FieldFailure]) -> None:
+    In a session with a namespace, ``path`` and the keys are those within it, and ``namespace`` is what stands before
+    them in etcd; the message has it all.
+    """
+
+    def __init__(self, path: str, model: str, failures: Sequence[FieldFailure], *, namespace: str = "") -> None:
         self.path = path
         self.model = model
         self.failures = tuple(failures)
-        lines = [f"{path} does not hold a valid {model}:"]
-        lines += [f"  {failure}" for failure in self.failures]
+        self.namespace = namespace
+        lines = [f"{namespace}{path} does not hold a valid {model}:"]
+        lines += [f"  {namespace}{failure}" for failure in self.failures]
         super().__init__("\n".join(lines))
 
 

@@ -26,16 +26,22 @@ class Feed(Generic[M]):
     """
 
     def __init__(
-        self, watch: AbstractAsyncContextManager[AsyncIterator[Event]], schema: Schema[M], prefix: Path
+        self,
+        watch: AbstractAsyncContextManager[AsyncIterator[Event]],
+        schema: Schema[M],
+        prefix: Path,
+        *,
+        namespace: str,
     ) -> None:
         self._watch = watch
         self._schema = schema
         self._prefix = prefix
+        self._namespace = namespace
         self._next: Change[M] | None = None
         self._events: AsyncIterator[Event] | None = None
 
     async def __aenter__(self) -> Self:
-        await hooks.before_load(self._schema, self._prefix)
+        await hooks.before_load(self._schema, self._prefix, namespace=self._namespace)
         self._events = await self._watch.__aenter__()
         return self
 

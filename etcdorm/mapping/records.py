@@ -23,6 +23,6 @@ def to_model(schema: Schema[M], record: Record | None) -> M | None:
     """
     if record is None or not is_ours(schema, record):
         return None
-    model = schema.decode(record.path, record.fields)
+    model = schema.decode(record.path, record.fields, namespace=record.namespace)
     set_place(model, Place.of(record))
     return model

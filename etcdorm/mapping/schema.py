@@ -75,8 +75,8 @@ class Schema(Paths[M]):
         self._read_back(model, fields)
         return fields
 
-    def decode(self, path: Path, fields: Mapping[str, str]) -> M:
-        """The model of a record, in whichever layout it is.
+    def decode(self, path: Path, fields: Mapping[str, str], *, namespace: str = "") -> M:
+        """The model of a record, in whichever layout it is; ``namespace`` as in ``Record``.
 
         Raises: DecodeError naming every key that does not fit; UsageError when the path is not one of this class.
         """
@@ -92,7 +92,7 @@ class Schema(Paths[M]):
                 FieldFailure("", name, "the path spells it in another way than the field does") for name in misspelt
             ]
         failures = [replace(item, key=str(path / item.key)) for item in read]
-        raise DecodeError(str(path), self.name, failures)
+        raise DecodeError(str(path), self.name, failures, namespace=namespace)
 
     def owns(self, key: str) -> bool:
         """Whether a relative key belongs to the model, its markers included; "" is the key of a document."""

@@ -25,6 +25,7 @@ async def save(
     schema = schema_of(type(model))
     await hooks.before_save(model)
     path = schema.path(model)
+    where = f"{store.namespace}{path}"
     base = await _known(store, model, path)
     wanted, target = model, base
     backoff = Backoff(timeout)
@@ -36,14 +37,14 @@ async def save(
             if on_conflict == "overwrite":
                 target = stale.current
             elif target is None or base is None:
-                raise _exists(path, model) from None
+                raise _exists(store, path, model) from None
             elif on_conflict == "merge" and stale.current is not None:
                 wanted, target = merged(schema, base, model, stale.current), stale.current
                 await hooks.before_save(wanted)
             else:
-                raise refused(schema, model, base, stale.current, "saved") from None
+                raise refused(schema, model, where, base, stale.current, "saved") from None
             if not await backoff.pause():
-                raise refused(schema, model, base, stale.current, "saved") from None
+                raise refused(schema, model, where, base, stale.current, "saved") from None
         except LeaseLapsedError:
             set_place(model, None)
             if on_conflict != "overwrite":
@@ -54,7 +55,7 @@ async def save(
     if record is not base:
         set_place(model, Place.of(record))
     if record is not target:
-        await hooks.after_save(model, path)
+        await hooks.after_save(model, record.where)
 
 
 async def _write(
@@ -81,9 +82,9 @@ async def delete(store: Store, model: EtcdModel) -> None:
     try:
         await store.remove(place.record, owns=schema.owns)
     except StaleRecord as stale:
-        raise refused(schema, model, place.record, stale.current, "deleted") from None
+        raise refused(schema, model, place.record.where, place.record, stale.current, "deleted") from None
     set_place(model, None)
-    await hooks.after_delete(model, place.path)
+    await hooks.after_delete(model, place.record.where)
 
 
 async def fence(store: Store, model: EtcdModel, token: int) -> None:
@@ -116,7 +117,7 @@ async def _known(store: Store, model: EtcdModel, path: Path) -> Record | None:
 
 
 async def _is_from_here(store: Store, record: Record) -> bool:
-    return not record.origin or record.origin == await store.origin()
+    return record.namespace == store.namespace and (not record.origin or record.origin == await store.origin())
 
 
 async def known_place(store: Store, model: EtcdModel, done: str) -> Place:
@@ -131,16 +132,16 @@ async def known_place(store: Store, model: EtcdModel, done: str) -> Place:
         )
     if not await _is_from_here(store, place.record):
         raise UsageError(
-            f"{place.path}: this {type(model).__name__} was loaded from another cluster, so it can't be {done} in this "
-            "one; load it from this session"
+            f"{place.record.where}: this {type(model).__name__} was loaded from another cluster or namespace, so it "
+            f"can't be {done} in this session; load it from this one"
         )
     return place
 
 
-def _exists(path: Path, model: EtcdModel) -> AlreadyExistsError:
+def _exists(store: Store, path: Path, model: EtcdModel) -> AlreadyExistsError:
     return AlreadyExistsError(
-        f"{path}: there is a record already, and this {type(model).__name__} is a new object, so nothing was written; "
-        'load the record to change it, or save with on_conflict="overwrite" to replace it'
+        f"{store.namespace}{path}: there is a record already, and this {type(model).__name__} is a new object, so "
+        'nothing was written; load the record to change it, or save with on_conflict="overwrite" to replace it'
     )
 
 

@@ -22,7 +22,7 @@ from etcdorm.session.defaults import Defaults
 from etcdorm.session.listing import Listing, OnInvalid, OrderBy
 from etcdorm.session.many import OnProgress, Results
 from etcdorm.session.sequence import Latest, Tail
-from etcdorm.store import KEEP, Store, Ttl
+from etcdorm.store import KEEP, Namespaced, Store, Ttl
 
 M = TypeVar("M", bound=EtcdModel)
 K = TypeVar("K")
@@ -34,14 +34,21 @@ LOCKS = Path.parse("/_etcdorm/locks")
 class Session:
     """Loads, saves and watches models in one store, which it owns and closes.
 
+    With a ``namespace``, all that it reads, writes, locks and watches lies below that path (docs/namespaces.md).
     A session holds no models: what a model knows of its place in etcd is ``model.etcd``. Any number of tasks may use
     one session at the same time.
     """
 
     def __init__(
-        self, store: Store, *, timeout: float = 10.0, layout: Layout = "directory", ttl: int | None = None
+        self,
+        store: Store,
+        *,
+        timeout: float = 10.0,
+        layout: Layout = "directory",
+        ttl: int | None = None,
+        namespace: str | None = None,
     ) -> None:
-        self._store = store
+        self._store = store if namespace is None else Namespaced(store, namespace)
         self._timeout = timeout
         self._defaults = Defaults(layout, ttl)
 
@@ -50,11 +57,16 @@ class Session:
         """The URLs of the cluster; with ``"embedded:"``, of the etcd that was started."""
         return self._store.endpoints
 
+    @property
+    def namespace(self) -> str | None:
+        """What stands before the paths of this session in etcd, as in ``/team-a``; None without one."""
+        return self._store.namespace or None
+
     async def save(self, model: M, *, ttl: Ttl = KEEP, on_conflict: OnConflict = "raise") -> M:
         """Write a new object, or what has changed in one that was loaded or saved before: all of it, or nothing.
 
         Only changed fields are written. An object whose key fields were changed is a new one, at its new path; so is
-        one that was loaded from another cluster.
+        one that was loaded from another cluster or namespace.
         When another save came between, this one is refused; with ``on_conflict="merge"`` the edits of both are put
         together field by field (``Merge`` says how, where both edited one), and the object has them all then; with
         ``"overwrite"`` the record becomes what this object says, also when it was deleted, or when the object is new.
@@ -381,7 +393,7 @@ class Session:
         """
         schema = schema_of(model)
         collection = schema.collection(fields)
-        return Feed(self._store.watch(collection), schema, collection.prefix)
+        return Feed(self._store.watch(collection), schema, collection.prefix, namespace=self._store.namespace)
 
     async def close(self) -> None:
         """Close the store and its connections. May be called twice."""

@@ -119,6 +119,7 @@ METHODS: dict[type, set[str]] = {
         "load",
         "load_all",
         "lock",
+        "namespace",
         "refresh",
         "reload",
         "save",
