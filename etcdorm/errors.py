@@ -89,8 +89,8 @@ class ConflictError(RefusedError):
         self.base = base
         self.mine = mine
         self.theirs = theirs
-        self.fields = tuple(fields)
-        self.clashes = tuple(clashes)
+        self.fields: tuple[str, ...] = tuple(fields)
+        self.clashes: tuple[str, ...] = tuple(clashes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ class DecodeError(EtcdormError):
     def __init__(self, path: str, model: str, failures: Sequence[FieldFailure], *, namespace: str = "") -> None:
         self.path = path
         self.model = model
-        self.failures = tuple(failures)
+        self.failures: tuple[FieldFailure, ...] = tuple(failures)
         self.namespace = namespace
         lines = [f"{namespace}{path} does not hold a valid {model}:"]
         lines += [f"  {namespace}{failure}" for failure in self.failures]

@@ -36,7 +36,7 @@ class Listing(list[M]):
 
     def __init__(self, models: Iterable[M] = (), invalid: Iterable[DecodeError] = ()) -> None:
         super().__init__(models)
-        self.invalid = tuple(invalid)
+        self.invalid: tuple[DecodeError, ...] = tuple(invalid)
         """One for each such record, sorted by path; ``path`` and ``failures`` say what is wrong with it."""
 
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import replace
 from types import TracebackType
-from typing import Generic, Self, TypeVar, overload
+from typing import Final, Generic, Self, TypeVar, overload
 
 from etcdorm.errors import DecodeError, PathError, UsageError
 from etcdorm.path import Path
@@ -32,10 +32,7 @@ class Namespaced:
     def __init__(self, store: Store, namespace: str) -> None:
         self._store = store
         self._prefix = _prefix(namespace)
-
-    @property
-    def namespace(self) -> str:
-        return f"{self._store.namespace}{self._prefix}"
+        self.namespace: Final = f"{store.namespace}{self._prefix}"
 
     @property
     def endpoints(self) -> tuple[str, ...]:
