@@ -11,6 +11,7 @@
     │   ├── AlreadyExistsError
     │   └── ConflictError           .base  .mine  .theirs  .fields  .clashes
     ├── DecodeError             what is stored does not fit the model: .failures names each key, field and text
+    │   └── NewerVersionError       newer code wrote it: .found  .known
     ├── UsageError              the call can't be right; nothing was sent
     │   ├── PathError               a text that can't be an etcd path
     │   ├── ModelError              a model class that can't be mapped
@@ -123,6 +124,22 @@ class DecodeError(EtcdormError):
         lines = [f"{path} does not hold a valid {model}:"]
         lines += [f"  {failure}" for failure in self.failures]
         super().__init__("\n".join(lines))
+
+
+class NewerVersionError(DecodeError):
+    """A record is of a newer version of its class than this code knows, so it is neither read nor changed.
+
+    ``found`` is the version of the record, ``known`` that of the class here. Bring this program up to the newer code.
+    """
+
+    def __init__(self, path: str, model: str, failure: FieldFailure, *, found: int, known: int) -> None:
+        super().__init__(path, model, [failure])
+        self.found = found
+        self.known = known
+        self.args = (
+            f"{path} holds version {found} of {model}, and this code knows {model} up to version {known}, so it "
+            "neither reads nor changes the record; bring this program up to the code that wrote it",
+        )
 
 
 class UsageError(EtcdormError, ValueError):

@@ -83,7 +83,13 @@ class Feed(Generic[M]):
         return Created(path, new, event.initial, event.gap)
 
     def _owned(self, record: Record | None) -> dict[str, str]:
-        fields = {} if record is None else record.fields
+        """What tells whether the model is another one: its fields, as of this version."""
+        if record is None:
+            return {}
+        try:
+            fields = self._schema.versions.upgraded(record.path, record.fields)
+        except DecodeError:
+            return dict(record.fields)
         return {name: text for name, text in fields.items() if self._schema.owns(name)}
 
 

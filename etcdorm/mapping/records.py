@@ -4,16 +4,33 @@ from __future__ import annotations
 
 from typing import TypeVar
 
+from etcdorm.errors import DecodeError
 from etcdorm.mapping.model import EtcdModel, Place, set_place
 from etcdorm.mapping.schema import Schema
-from etcdorm.store.types import Record
+from etcdorm.store.types import Owns, Record
 
 M = TypeVar("M", bound=EtcdModel)
 
 
 def is_ours(schema: Schema[M], record: Record) -> bool:
-    """A directory that no session ever saved is a record of the model only if one of its keys is the model's."""
-    return record.version != 0 or any(schema.owns(name) for name in record.fields)
+    """A directory that no session ever saved is a record of the model only if one of its keys is the model's.
+
+    So is a key of an older version, if an upgrade takes it up.
+    """
+    return (
+        record.version != 0
+        or any(schema.owns(name) for name in record.fields)
+        or schema.versions.takes_up(record.path, record.fields)
+    )
+
+
+def owns_in(schema: Schema[M], record: Record) -> Owns:
+    """Which keys belong to the model, those included that its upgrades take out of this record of an older version."""
+    try:
+        dropped = record.fields.keys() - schema.versions.upgraded(record.path, record.fields).keys()
+    except DecodeError:
+        return schema.owns
+    return (lambda key: key in dropped or schema.owns(key)) if dropped else schema.owns
 
 
 def to_model(schema: Schema[M], record: Record | None) -> M | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeVar
 
-from etcdorm.errors import ConflictError, DecodeError, EncodeError, LeaseLapsedError, NotFoundError
+from etcdorm.errors import ConflictError, DecodeError, EncodeError, LeaseLapsedError, NewerVersionError, NotFoundError
 from etcdorm.mapping import EtcdModel, Schema, set_place
 from etcdorm.mapping.merge import edited, merge
 from etcdorm.mapping.records import to_model
@@ -19,8 +19,10 @@ OnConflict = Literal["raise", "merge", "overwrite"]
 def merged(schema: Schema[M], base: Record, mine: M, current: Record) -> M:
     """The edits of ``mine`` and those in ``current``, both made of ``base``, in one valid model.
 
-    Raises: ConflictError where both edited one value, or their edits don't go together.
+    Raises: ConflictError where both edited one value, or their edits don't go together; NewerVersionError.
     """
+    if (newer := _newer(schema, current)) is not None:
+        raise newer
     before, theirs = _try_decode(schema, base), _try_decode(schema, current)
     if before is None or theirs is None:
         raise _conflict(
@@ -30,7 +32,8 @@ def merged(schema: Schema[M], base: Record, mine: M, current: Record) -> M:
         found = merge(before, mine, theirs)
         if found.clashes:
             raise _conflict(schema, mine, base, current, "saved", f"both changed {', '.join(found.clashes)}")
-        schema.encode(found.model, document=current.is_document, onto=current.fields)
+        onto = schema.versions.upgraded(current.path, current.fields)
+        schema.encode(found.model, document=current.is_document, onto=onto)
     except EncodeError as error:
         why = "the edits of both, put together, are not valid"
         raise _conflict(schema, mine, base, current, "saved", why) from error
@@ -42,11 +45,12 @@ def merged(schema: Schema[M], base: Record, mine: M, current: Record) -> M:
 
 def refused(
     schema: Schema[M], mine: M, base: Record | None, current: Record | None, done: str
-) -> ConflictError | NotFoundError:
+) -> ConflictError | NotFoundError | NewerVersionError:
     """The error for a write that was refused because the record is ``current`` now, and not as it was loaded."""
     if base is not None and current is None:
         return _gone(mine, base, done)
-    return _conflict(schema, mine, base, current, done, "")
+    newer = None if current is None else _newer(schema, current)
+    return newer or _conflict(schema, mine, base, current, done, "")
 
 
 def _gone(mine: EtcdModel, base: Record, done: str) -> NotFoundError:
@@ -91,6 +95,17 @@ def _keys(base: Record | None, current: Record | None) -> tuple[str, ...]:
     """The keys that differ, where there are no two models to compare."""
     before, after = ({} if record is None else record.fields for record in (base, current))
     return tuple(sorted(name for name in {*before, *after} if name and before.get(name) != after.get(name)))
+
+
+def _newer(schema: Schema[M], record: Record) -> NewerVersionError | None:
+    """Why a record can't be written, if newer code has saved it meanwhile."""
+    try:
+        schema.versions.found(record.path, record.fields)
+    except NewerVersionError as error:
+        return error
+    except DecodeError:
+        pass
+    return None
 
 
 def _try_decode(schema: Schema[M], record: Record) -> M | None:
