@@ -15,12 +15,12 @@ M = TypeVar("M", bound=EtcdModel)
 def is_ours(schema: Schema[M], record: Record) -> bool:
     """A directory that no session ever saved is a record of the model only if one of its keys is the model's.
 
-    So is a key of an older version, if an upgrade takes it up.
+    A key that an upgrade takes up is one.
     """
     return (
         record.version != 0
         or any(schema.owns(name) for name in record.fields)
-        or schema.versions.takes_up(record.path, record.fields)
+        or schema.versions.takes_up(record.fields)
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Final, TypeVar
@@ -119,14 +120,18 @@ class Versions:
         # Not from within the handler: the error of a function may quote a value, and would be shown as the context.
         raise DecodeError(str(path), self._model, [FieldFailure(str(path), "*", why)])
 
-    def takes_up(self, path: Path, fields: Mapping[str, str]) -> bool:
-        """Whether an upgrade changes or deletes any of these keys, which tells that they are the model's."""
-        if self.number == 1:
+    def takes_up(self, fields: Mapping[str, str]) -> bool:
+        """Whether an upgrade changes or takes away any of these keys, be it before it fails: then they are the model's.
+
+        They lie in a directory, and none of them is ``SCHEMA``.
+        """
+        if not self._steps:
             return False
-        try:
-            return bool(fields.items() - self.upgraded(path, fields).items())
-        except DecodeError:
-            return False
+        before, values = values_of(fields), values_of(fields)
+        with suppress(Exception):
+            for step in self._steps:
+                step.function(values)
+        return any(name not in values or values[name] != value for name, value in before.items())
 
     def stamp(self, document: JsonValue) -> JsonValue:
         """A document with the version of the class in it."""

@@ -32,8 +32,7 @@ def merged(schema: Schema[M], base: Record, mine: M, current: Record) -> M:
         found = merge(before, mine, theirs)
         if found.clashes:
             raise _conflict(schema, mine, base, current, "saved", f"both changed {', '.join(found.clashes)}")
-        onto = schema.versions.upgraded(current.path, current.fields)
-        schema.encode(found.model, document=current.is_document, onto=onto)
+        schema.encode(found.model, document=current.is_document, onto=current.fields)
     except EncodeError as error:
         why = "the edits of both, put together, are not valid"
         raise _conflict(schema, mine, base, current, "saved", why) from error

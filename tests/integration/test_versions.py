@@ -127,6 +127,9 @@ async def test_an_edit_and_the_upgrade_are_one_save(session: Session) -> None:
 async def test_a_directory_that_other_tools_made_may_have_old_keys_only(plain: Session, client: Client) -> None:
     await client.write("/nodes/n1/address", "a:1")
     await client.write("/nodes/n2/other", "1")
+    await client.write("/nodes/n3/address", "no port")
+    assert (await plain.list(New, on_invalid="collect")).invalid[0].path == "/nodes/n3"
+    await client.delete("/nodes/n3", recursive=True)
     assert await plain.list(New) == [New(name="n1", host="a", port=1)]
     await plain.save(await plain.load(New, "n1"))
     assert await texts(client, "/nodes/n1") == {"host": "a", "port": "1"}

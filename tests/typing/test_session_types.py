@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import assert_type
+
+from pydantic import JsonValue
 
 from etcdorm import (
     KEEP,
@@ -21,13 +23,18 @@ from etcdorm import (
     FieldFailure,
     Held,
     Invalid,
+    KeyChange,
     Listing,
+    Migrated,
+    NewerVersionError,
     Place,
     Results,
     Session,
     Tail,
     Updated,
+    Values,
     connect,
+    upgrade,
 )
 
 
@@ -129,6 +136,37 @@ async def many(session: Session, nodes: Iterator[Node], node: Node, doc: Doc) ->
     await session.save_all(nodes, on_progress=of_one)  # type: ignore[arg-type]
 
 
+async def migrating(session: Session) -> None:
+    results = await session.migrate(Node, dry_run=True, limit=8, on_progress=lambda done, total: None, name="n1")
+    assert_type(results, Results[str, Migrated])
+    for migrated in results.models:
+        assert_type((migrated.path, migrated.from_version, migrated.to_version), tuple[str, int, int])
+        assert_type(migrated.changes, tuple[KeyChange, ...])
+        assert_type(migrated.changes[0].old, str | None)
+    assert_type(results.failed[0].item, str)
+    await session.migrate(Node, dry_run="yes")  # type: ignore[arg-type]
+    await session.migrate(int)  # type: ignore[type-var]
+
+
+def versions() -> None:
+    class Upgraded(EtcdModel, path="/upgraded/{name}", version=3):
+        name: str
+
+        @upgrade(1)
+        @staticmethod
+        def first(values: Values) -> None:
+            assert_type(values["port"], JsonValue)
+            values["port"], values["ports"], values["limits"] = 1, [1, "2"], {"cpu": None}
+
+        @upgrade(2)  # type: ignore[type-var]
+        @staticmethod
+        def second(values: Values) -> Values:
+            return values
+
+    call: Callable[[Values], None] = Upgraded.first
+    call({"port": "1"})
+
+
 async def updating(session: Session) -> None:
     def in_place(node: Node) -> None:
         node.port += 1
@@ -213,5 +251,7 @@ def models(node: Node, doc: Doc) -> None:
 
 def errors(conflict: ConflictError, wrong: DecodeError) -> None:
     assert_type(wrong.failures, tuple[FieldFailure, ...])
+    if isinstance(wrong, NewerVersionError):
+        assert_type((wrong.found, wrong.known), tuple[int, int])
     if isinstance(conflict.theirs, Node):
         assert_type(conflict.theirs.port, int)
