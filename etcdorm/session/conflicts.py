@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Literal, TypeVar
 
-from etcdorm.errors import ConflictError, DecodeError, EncodeError, LeaseLapsedError, NotFoundError
+from etcdorm.errors import ConflictError, DecodeError, EncodeError, LeaseLapsedError, NewerVersionError, NotFoundError
 from etcdorm.mapping import EtcdModel, Schema, set_place
 from etcdorm.mapping.merge import edited, merge
-from etcdorm.mapping.records import to_model
+from etcdorm.mapping.records import to_model, version_of
 from etcdorm.store import Record
 
 M = TypeVar("M", bound=EtcdModel)
@@ -19,8 +19,10 @@ OnConflict = Literal["raise", "merge", "overwrite"]
 def merged(schema: Schema[M], base: Record, mine: M, current: Record) -> M:
     """The edits of ``mine`` and those in ``current``, both made of ``base``, in one valid model.
 
-    Raises: ConflictError where both edited one value, or their edits don't go together.
+    Raises: ConflictError where both edited one value, or their edits don't go together; NewerVersionError.
     """
+    if (newer := _newer(schema, current)) is not None:
+        raise newer
     before, theirs = _try_decode(schema, base), _try_decode(schema, current)
     if before is None or theirs is None:
         why = "what is stored can't be read, so the edits can't be merged"
@@ -42,14 +44,15 @@ def merged(schema: Schema[M], base: Record, mine: M, current: Record) -> M:
 
 def refused(
     schema: Schema[M], mine: M, where: str, base: Record | None, current: Record | None, done: str
-) -> ConflictError | NotFoundError:
+) -> ConflictError | NotFoundError | NewerVersionError:
     """The error for a write that was refused because the record is ``current`` now, and not as it was loaded.
 
     ``where`` is its path in etcd, and ``done`` says what was not done.
     """
     if base is not None and current is None:
         return _gone(mine, base, done)
-    return _conflict(schema, mine, where, base, current, done, "")
+    newer = None if current is None else _newer(schema, current)
+    return newer or _conflict(schema, mine, where, base, current, done, "")
 
 
 def _gone(mine: EtcdModel, base: Record, done: str) -> NotFoundError:
@@ -94,6 +97,17 @@ def _keys(base: Record | None, current: Record | None) -> tuple[str, ...]:
     """The keys that differ, where there are no two models to compare."""
     before, after = ({} if record is None else record.fields for record in (base, current))
     return tuple(sorted(name for name in {*before, *after} if name and before.get(name) != after.get(name)))
+
+
+def _newer(schema: Schema[M], record: Record) -> NewerVersionError | None:
+    """Why a record can't be written, if newer code has saved it meanwhile."""
+    try:
+        version_of(schema, record)
+    except NewerVersionError as error:
+        return error
+    except DecodeError:
+        pass
+    return None
 
 
 def _try_decode(schema: Schema[M], record: Record) -> M | None:

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TypeVar
 
 from etcdorm import hooks
-from etcdorm.errors import AlreadyExistsError, DecodeError, EncodeError, LeaseLapsedError, UsageError
+from etcdorm.errors import (
+    AlreadyExistsError,
+    DecodeError,
+    EncodeError,
+    LeaseLapsedError,
+    NewerVersionError,
+    UsageError,
+)
 from etcdorm.mapping import EtcdModel, Place, Schema, changes, place_of, schema_of, set_place
-from etcdorm.mapping.records import is_ours
+from etcdorm.mapping.diff import onto
+from etcdorm.mapping.records import is_ours, owns_in, upgraded
 from etcdorm.path import Path
 from etcdorm.session.backoff import Backoff
 from etcdorm.session.conflicts import OnConflict, merged, refused
@@ -80,7 +89,7 @@ async def delete(store: Store, model: EtcdModel) -> None:
     place = await known_place(store, model, "deleted")
     await hooks.before_delete(model)
     try:
-        await store.remove(place.record, owns=schema.owns)
+        await store.remove(place.record, owns=owns_in(schema, place.record))
     except StaleRecord as stale:
         raise refused(schema, model, place.record.where, place.record, stale.current, "deleted") from None
     set_place(model, None)
@@ -146,11 +155,30 @@ def _exists(store: Store, path: Path, model: EtcdModel) -> AlreadyExistsError:
 
 
 def changed_keys(schema: Schema[M], model: M, base: Record) -> dict[str, str | None]:
-    """The keys to set, and to delete (None), so that a record which is as ``base`` says what the model says."""
-    after = schema.encode(model, document=base.is_document, onto=base.fields)
+    """The keys to set, and to delete (None), so that a record which is as ``base`` says what the model says.
+
+    Raises: NewerVersionError.
+    """
+    current = _current(schema, base)
+    after = schema.encode(model, document=base.is_document, onto=current)
     try:
-        loaded = schema.decode(base.path, base.fields)
-        before = schema.encode(loaded, document=base.is_document, onto=base.fields)
+        loaded = schema.decode(base.path, current)
+        before = schema.encode(loaded, document=base.is_document, onto=current)
     except (DecodeError, EncodeError):
-        before = dict(base.fields)  # a validator that depends on more than the value; then what is stored must do
-    return changes(before, after, base.fields)
+        # It is to be overwritten, or has a validator that depends on more than the value; then what is stored must do.
+        before = {key: text for key, text in current.items() if schema.owns(key)}
+    changed = changes(before, after, current)
+    return changed if current is base.fields else onto(base.fields, current, changed)
+
+
+def _current(schema: Schema[M], base: Record) -> Mapping[str, str]:
+    """The fields of a record in the form of the class's version; as they are, where an upgrade fails.
+
+    Raises: NewerVersionError.
+    """
+    try:
+        return upgraded(schema, base)
+    except NewerVersionError:
+        raise
+    except DecodeError:
+        return base.fields

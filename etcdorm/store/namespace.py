@@ -130,9 +130,12 @@ class Namespaced:
         return replace(event, path=self._path(event.path), old=self._within(event.old), new=self._within(event.new))
 
     def _error(self, error: DecodeError) -> DecodeError:
+        """The same object: what it carries is within then, and its text as it was."""
         prefix = str(self._prefix)
-        failures = [replace(each, key=each.key.removeprefix(prefix)) for each in error.failures]
-        return DecodeError(error.path.removeprefix(prefix), error.model, failures, namespace=self.namespace)
+        error.path = error.path.removeprefix(prefix)
+        error.failures = tuple(replace(each, key=each.key.removeprefix(prefix)) for each in error.failures)
+        error.namespace = self.namespace
+        return error
 
     @contextmanager
     def _errors_within(self) -> Iterator[None]:
@@ -142,7 +145,8 @@ class Namespaced:
         except StaleRecord as stale:
             raise StaleRecord(self._within(stale.current)) from None
         except DecodeError as error:
-            raise self._error(error) from None
+            self._error(error)
+            raise
 
 
 class _Within(Generic[T]):

@@ -19,14 +19,17 @@ from etcdorm import (
     HookError,
     Invalid,
     LockTimeoutError,
+    NewerVersionError,
     NotFoundError,
     Session,
     Updated,
     UsageError,
+    Values,
     after_delete,
     after_save,
     before_load,
     connect,
+    upgrade,
 )
 from etcdorm.testing import EtcdServer
 from etcdorm.v2 import Client
@@ -40,6 +43,15 @@ class OfTeam(EtcdModel, path="/{team}/nodes/{name}"):
     team: str
     name: str
     port: int = 0
+
+
+class NewerNode(EtcdModel, path="/nodes/{name}", version=2):
+    name: str
+
+    @upgrade(1)
+    @staticmethod
+    def to_2(values: Values) -> None:
+        """Nothing but the number."""
 
 
 class Watchful(EtcdModel, path="/watchful/{name}"):
@@ -250,6 +262,18 @@ async def test_so_does_one_about_a_record_that_the_store_can_not_read(a: Session
         assert (caught.value.path, caught.value.failures[0].key) == ("/nodes/n", "/nodes/n/@commit")
         assert str(caught.value).startswith("/team-a/nodes/n does not hold a valid record:\n  /team-a/nodes/n/@commit ")
     assert (await a.count(Node), await a.keys(Node), await a.exists(Node, "n")) == (1, [("n",)], True)
+
+
+async def test_a_record_of_newer_code_is_named_as_it_lies_in_etcd(a: Session) -> None:
+    node = await a.save(Node(name="n"))
+    await a.save(await a.load(NewerNode, "n"))
+    node.port = 1
+    for call in (a.load(Node, "n"), a.save(node, on_conflict="overwrite")):
+        with pytest.raises(NewerVersionError, match=r"^/team-a/nodes/n holds version 2 of Node") as caught:
+            await call
+        assert (caught.value.path, caught.value.namespace) == ("/nodes/n", "/team-a")
+    (failed,) = (await a.migrate(Node)).failed
+    assert (failed.item, str(failed.error)) == ("/nodes/n", str(caught.value))
 
 
 async def test_hooks_are_told_paths_within_and_their_errors_name_those_in_etcd(a: Session) -> None:

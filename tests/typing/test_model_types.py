@@ -30,6 +30,7 @@ from etcdorm import (
     LockTimeoutError,
     Merge,
     ModelError,
+    NewerVersionError,
     NotFoundError,
     PathError,
     Place,
@@ -228,10 +229,12 @@ def conflicts(conflict: ConflictError) -> None:
         assert_type(conflict.theirs.port, int)
 
 
-def failures(wrong: DecodeError, failure: FieldFailure) -> None:
+def failures(wrong: DecodeError, newer: NewerVersionError, failure: FieldFailure) -> DecodeError:
     assert_type(wrong.path, str)
     assert_type(wrong.model, str)
     assert_type(wrong.namespace, str)
     assert_type(wrong.failures, tuple[FieldFailure, ...])
     assert_type((failure.key, failure.field, failure.problem, failure.text), tuple[str, str, str, str | None])
     failure.key = "/elsewhere"  # type: ignore[misc]
+    assert_type((newer.found, newer.known), tuple[int, int])
+    return newer

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import assert_type
+
+from pydantic import JsonValue
 
 from etcdorm import (
     KEEP,
@@ -20,12 +22,16 @@ from etcdorm import (
     Feed,
     Held,
     Invalid,
+    KeyChange,
     Listing,
+    Migrated,
     Results,
     Session,
     Tail,
     Updated,
+    Values,
     connect,
+    upgrade,
 )
 from etcdorm.store import Store
 from etcdorm.v2 import Observer
@@ -158,6 +164,35 @@ def outcomes(results: Results[str, Node], done: Done[str, Node], failed: Failed[
     assert_type(listing.invalid, tuple[DecodeError, ...])
     _ = failed.model  # type: ignore[attr-defined]
     done.model = Node(name="n1")  # type: ignore[misc]
+
+
+async def migrating(session: Session, migrated: Migrated, change: KeyChange) -> None:
+    assert_type(await session.migrate(Node, name="n1"), Results[str, Migrated])
+    await session.migrate(Node, dry_run=True, limit=8, on_progress=lambda done, total: None)
+    assert_type((migrated.path, migrated.from_version, migrated.to_version), tuple[str, int, int])
+    assert_type(migrated.changes, tuple[KeyChange, ...])
+    assert_type((change.key, change.old, change.new), tuple[str, str | None, str | None])
+    await session.migrate(Node, dry_run="yes")  # type: ignore[arg-type]
+    await session.migrate(int)  # type: ignore[type-var]
+
+
+def versions() -> None:
+    class Upgraded(EtcdModel, path="/upgraded/{name}", version=3):
+        name: str
+
+        @upgrade(1)
+        @staticmethod
+        def first(values: Values) -> None:
+            assert_type(values["port"], JsonValue)
+            values["port"], values["ports"], values["limits"] = 1, [1, "2"], {"cpu": None}
+
+        @upgrade(2)  # type: ignore[type-var]
+        @staticmethod
+        def second(values: Values) -> Values:
+            return values
+
+    call: Callable[[Values], None] = Upgraded.first
+    call({"port": "1"})
 
 
 async def updating(session: Session) -> None:
