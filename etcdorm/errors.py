@@ -135,7 +135,7 @@ class DecodeError(EtcdormError):
     @namespace.setter
     def namespace(self, namespace: str) -> None:
         self._namespace = namespace
-        self.args = (self._text(),)
+        super().__init__(self._text())  # which is what args and str are made of
 
     def _text(self) -> str:
         lines = [f"{self._namespace}{self.path} does not hold a valid {self.model}:"]
