@@ -13,6 +13,7 @@ from etcdorm.errors import (
     LockLostError,
     LockTimeoutError,
     ModelError,
+    NewerVersionError,
     NotFoundError,
     PathError,
     RefusedError,
@@ -22,11 +23,11 @@ from etcdorm.errors import (
     UsageError,
 )
 from etcdorm.feed import Feed
-from etcdorm.mapping import AsJson, EtcdModel, KeyName, Merge, Place, Sensitive
+from etcdorm.mapping import AsJson, EtcdModel, KeyName, Merge, Place, Sensitive, Values, upgrade
 from etcdorm.mapping.change import Change, Created, Deleted, Expired, Invalid, Updated
 from etcdorm.mapping.hooks import after_delete, after_load, after_save, before_delete, before_load, before_save
 from etcdorm.recipes import Held
-from etcdorm.session import LATEST, Done, Failed, Listing, Results, Session, Tail
+from etcdorm.session import LATEST, Done, Failed, KeyChange, Listing, Migrated, Results, Session, Tail
 from etcdorm.store import KEEP
 
 __all__ = [
@@ -50,13 +51,16 @@ __all__ = [
     "Held",
     "HookError",
     "Invalid",
+    "KeyChange",
     "KeyName",
     "LeaseLapsedError",
     "Listing",
     "LockLostError",
     "LockTimeoutError",
     "Merge",
+    "Migrated",
     "ModelError",
+    "NewerVersionError",
     "NotFoundError",
     "PathError",
     "Place",
@@ -70,6 +74,7 @@ __all__ = [
     "UnconfirmedError",
     "Updated",
     "UsageError",
+    "Values",
     "after_delete",
     "after_load",
     "after_save",
@@ -77,4 +82,5 @@ __all__ = [
     "before_load",
     "before_save",
     "connect",
+    "upgrade",
 ]

@@ -3,7 +3,9 @@
 from etcdorm.mapping.diff import changes
 from etcdorm.mapping.markers import AsJson, KeyName, Merge, Sensitive
 from etcdorm.mapping.model import EtcdModel, Place, place_of, set_place
+from etcdorm.mapping.raw import Values
 from etcdorm.mapping.schema import Schema, schema_of
+from etcdorm.mapping.versions import upgrade
 
 __all__ = [
     "AsJson",
@@ -13,8 +15,10 @@ __all__ = [
     "Place",
     "Schema",
     "Sensitive",
+    "Values",
     "changes",
     "place_of",
     "schema_of",
     "set_place",
+    "upgrade",
 ]

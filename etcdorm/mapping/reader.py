@@ -14,7 +14,7 @@ from etcdorm.errors import FieldFailure
 from etcdorm.mapping.codecs import ABSENT, Location, Problem, from_json
 from etcdorm.mapping.directories import ModelCodec
 from etcdorm.mapping.entries import readable
-from etcdorm.mapping.tree import Tree
+from etcdorm.mapping.tree import SCHEMA, Tree
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -60,6 +60,7 @@ class Reader(Generic[M]):
     def _parse_document(self, text: str, problems: list[Problem]) -> dict[str, JsonValue]:
         value = from_json(text, "", problems)
         if isinstance(value, dict):
+            value.pop(SCHEMA, None)
             found = self.codec.from_document(value, "", problems) if self.codec.renames else value
             return found if isinstance(found, dict) else {}
         if value is not ABSENT:
