@@ -35,8 +35,8 @@ class KeyName:
 class Sensitive:
     """Keep what this field holds out of every repr, log and error. It is stored as it would be without.
 
-    ``token: Annotated[str, Sensitive()]``; a field of any type, of the model or of one within it. Pydantic's
-    ``SecretStr``, ``SecretBytes`` and ``Secret[T]`` are secret by themselves.
+    ``token: Annotated[str, Sensitive()]``; a field of any type, of the model or of one within it. The keys of a map do
+    show. Pydantic's ``SecretStr``, ``SecretBytes`` and ``Secret[T]`` are secret by themselves.
     """
 
 

@@ -9,7 +9,7 @@ import pytest
 from pydantic import AliasChoices, AliasPath, BaseModel, Field, create_model
 
 from etcdorm.errors import DecodeError, EncodeError, ModelError
-from etcdorm.mapping import AsJson, EtcdModel, KeyName, changes, schema_of
+from etcdorm.mapping import AsJson, EtcdModel, KeyName, Values, changes, schema_of, upgrade
 from etcdorm.mapping.merge import edited, merge
 from etcdorm.path import Path
 
@@ -191,3 +191,20 @@ def test_pydantics_aliases_are_not_used_for_storage() -> None:
     assert schema.decode(path, fields) == made
     with pytest.raises(DecodeError, match=r"/aliased/a \(field a\): Field required"):
         schema.decode(path, {"A": "1", "b": "2", "c": "3", "dd": "4"})
+
+
+def test_an_upgrade_sees_key_names_and_a_version_is_no_extra_field() -> None:
+    class Grown(EtcdModel, path="/grown", version=2, extra="allow"):
+        host: Annotated[str, KeyName("host-name")]
+
+        @upgrade(1)
+        @staticmethod
+        def rename(values: Values) -> None:
+            values["host-name"] = values.pop("addr")
+
+    schema, path = schema_of(Grown), Path.parse("/grown")
+    grown = Grown.model_validate({"host": "h", "more": "1"})
+    for old in ({"addr": "h", "more": '"1"'}, {"": '{"addr":"h","more":"1"}'}):
+        assert schema.decode(path, old) == grown
+    for document in (False, True):
+        assert schema.decode(path, schema.encode(grown, document=document)) == grown
