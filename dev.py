@@ -2,7 +2,7 @@
 
 usage:
   python3 dev.py demo              start a real etcd and walk through what etcdorm does with it
-  python3 dev.py test              every check: ruff, mypy, import-linter, pytest
+  python3 dev.py test              every check: ruff, mypy, pyright, import-linter, pytest
   python3 dev.py test ARGUMENT...  pytest alone, with these arguments, as in: dev.py test tests/unit -k path
   python3 dev.py bench             how fast the v2 client is, beside others, on a real etcd
   python3 dev.py bench --help      what else can be said to it
@@ -53,6 +53,7 @@ CHECKS = {
     "ruff check": ("-m", "ruff", "check"),
     "ruff format": ("-m", "ruff", "format", "--check"),
     "mypy": ("-m", "mypy"),
+    "pyright": ("-m", "basedpyright"),
     "import-linter": ("-c", "from importlinter.cli import lint_imports_command as main; main()"),
 }
 

@@ -13,6 +13,7 @@ from etcdorm.errors import (
     LockLostError,
     LockTimeoutError,
     ModelError,
+    NewerVersionError,
     NotFoundError,
     PathError,
     RefusedError,
@@ -22,11 +23,11 @@ from etcdorm.errors import (
     UsageError,
 )
 from etcdorm.feed import Feed
-from etcdorm.mapping import AsJson, EtcdModel, Merge, Place
+from etcdorm.mapping import AsJson, EtcdModel, Merge, Place, Values, upgrade
 from etcdorm.mapping.change import Change, Created, Deleted, Expired, Invalid, Updated
 from etcdorm.mapping.hooks import after_delete, after_load, after_save, before_delete, before_load, before_save
 from etcdorm.recipes import Held
-from etcdorm.session import LATEST, Done, Failed, Listing, Results, Session, Tail
+from etcdorm.session import LATEST, Done, Failed, KeyChange, Listing, Migrated, Results, Session, Tail
 from etcdorm.store import KEEP
 
 __all__ = [
@@ -50,12 +51,15 @@ __all__ = [
     "Held",
     "HookError",
     "Invalid",
+    "KeyChange",
     "LeaseLapsedError",
     "Listing",
     "LockLostError",
     "LockTimeoutError",
     "Merge",
+    "Migrated",
     "ModelError",
+    "NewerVersionError",
     "NotFoundError",
     "PathError",
     "Place",
@@ -68,6 +72,7 @@ __all__ = [
     "UnconfirmedError",
     "Updated",
     "UsageError",
+    "Values",
     "after_delete",
     "after_load",
     "after_save",
@@ -75,4 +80,5 @@ __all__ = [
     "before_load",
     "before_save",
     "connect",
+    "upgrade",
 ]

@@ -12,7 +12,7 @@ from etcdorm import hooks
 from etcdorm.errors import DecodeError
 from etcdorm.mapping import EtcdModel, Schema
 from etcdorm.mapping.change import Change, Created, Deleted, Expired, Invalid, Updated
-from etcdorm.mapping.records import is_ours, to_model
+from etcdorm.mapping.records import is_ours, to_model, upgraded
 from etcdorm.path import Path
 from etcdorm.store import Event, Record
 
@@ -26,16 +26,22 @@ class Feed(Generic[M]):
     """
 
     def __init__(
-        self, watch: AbstractAsyncContextManager[AsyncIterator[Event]], schema: Schema[M], prefix: Path
+        self,
+        watch: AbstractAsyncContextManager[AsyncIterator[Event]],
+        schema: Schema[M],
+        prefix: Path,
+        *,
+        namespace: str,
     ) -> None:
         self._watch = watch
         self._schema = schema
         self._prefix = prefix
+        self._namespace = namespace
         self._next: Change[M] | None = None
         self._events: AsyncIterator[Event] | None = None
 
     async def __aenter__(self) -> Self:
-        await hooks.before_load(self._schema, self._prefix)
+        await hooks.before_load(self._schema, self._prefix, namespace=self._namespace)
         self._events = await self._watch.__aenter__()
         return self
 
@@ -83,7 +89,13 @@ class Feed(Generic[M]):
         return Created(path, new, event.initial, event.gap)
 
     def _owned(self, record: Record | None) -> dict[str, str]:
-        fields = {} if record is None else record.fields
+        """What tells whether the model is another one: its fields, as of this version."""
+        if record is None:
+            return {}
+        try:
+            fields = upgraded(self._schema, record)
+        except DecodeError:
+            return dict(record.fields)
         return {name: text for name, text in fields.items() if self._schema.owns(name)}
 
 

@@ -17,7 +17,7 @@ from etcdorm.errors import ServerError
 from etcdorm.testing import EtcdBinary, EtcdCluster, EtcdServer
 
 # No listing shows these, so a wipe has to know them.
-HIDDEN = ("/_etcdorm", "/_locks")
+HIDDEN = ("/_etcdorm", "/_locks", "/_hidden")
 
 
 def every_etcd() -> list[EtcdBinary]:
