@@ -147,7 +147,7 @@ def a_refresh_counts_as_a_save() -> Iterator[None]:
 
 
 @contextmanager
-def a_save_sends_the_ttl_that_it_was_loaded_with() -> Iterator[None]:
+def the_ttl_that_was_loaded_is_sent() -> Iterator[None]:
     def change(base: Snapshot, text: str, *, ttl: Ttl) -> Steps[Snapshot]:
         return document._swap(base, text, ttl)
 
@@ -175,7 +175,7 @@ def a_document_is_created_at_once() -> Iterator[None]:
 
 
 Guess = Callable[[Key | None, Key, str | None], bool | None]
-"""What became of a lost write of this text, by the key as it is and as it was: done, to be sent again, or (None) open."""
+"""What became of a lost write of this text, by the key as it is and was: done, to be sent again, or open (None)."""
 
 
 def own_text_is_there(key: Key | None, before: Key, wanted: str | None) -> bool | None:

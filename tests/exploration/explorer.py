@@ -1,8 +1,8 @@
 """Runs the real protocol generators against the model of etcd, through interleavings and faults, and judges them.
 
 What is checked, after every single step of the world: that the record reads as exactly the calls that landed so far
-make it (no torn read, no lost update, nothing brought back to life), that its TTL is what was set last, and that whoever
-is told something is told the truth (see ``truth``). A run that breaks a rule raises :class:`Broken`.
+make it (no torn read, no lost update, nothing brought back to life), that its TTL is what was set last, and that
+whoever is told something is told the truth (see ``truth``). A run that breaks a rule raises :class:`Broken`.
 """
 
 from __future__ import annotations

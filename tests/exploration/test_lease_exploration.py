@@ -69,7 +69,7 @@ def test_random_runs_with_all_kinds_of_faults_are_safe(random_run: Random) -> No
     assert {("touch", end) for end in ends | {"lapsed", "no ttl"}} <= verdicts
 
 
-LEASE, DOCUMENT = random_lease_run, random_document_run
+LEASE, DOCUMENT, TWO_TTLS = random_lease_run, random_document_run, two_who_set_the_ttl
 Patch = Callable[[], AbstractContextManager[None]]
 CASES: dict[str, tuple[str, Random, Mutate | None, Patch]] = {
     "refreshed without an index": ("moved a TTL that was set after", LEASE, broken.bare_refresh, nullcontext),
@@ -77,7 +77,7 @@ CASES: dict[str, tuple[str, Random, Mutate | None, Patch]] = {
     "a lost touch counts as not sent": ("told unavailable", LEASE, None, broken.a_lost_touch_counts_as_not_sent),
     "the earlier commit sets the ttl": (
         "committed later",
-        two_who_set_the_ttl,
+        TWO_TTLS,
         None,
         broken.the_earlier_commit_sets_the_ttl,
     ),
@@ -90,7 +90,7 @@ CASES: dict[str, tuple[str, Random, Mutate | None, Patch]] = {
         "to change with ttl",
         DOCUMENT,
         None,
-        broken.a_save_sends_the_ttl_that_it_was_loaded_with,
+        broken.the_ttl_that_was_loaded_is_sent,
     ),
     "document: a bare put": ("which it never saw", DOCUMENT, broken.bare_put, nullcontext),
     "document: a bare delete": ("which it never saw", DOCUMENT, broken.bare_delete, nullcontext),

@@ -37,8 +37,9 @@ class Intent:
 class Known:
     """The record as a process loaded it or left it: what its next call starts from.
 
-    ``ttl`` is what it takes for what is left of the TTL. ``version`` is what nobody may have changed since, ``life`` tells records apart that were made one after the other,
-    and ``moves`` how often the record had changed by then, at the run's step ``step``.
+    ``ttl`` is what it takes for what is left of the TTL. ``version`` is what nobody may have changed since, ``life``
+    tells records apart that were made one after the other, and ``moves`` how often the record had changed by then, at
+    the run's step ``step``.
     """
 
     snapshot: Snapshot

@@ -71,8 +71,8 @@ class Drop:
 class DropDirectory:
     """Delete a directory if it is empty; the one write without an index, for an empty directory holds nothing.
 
-    etcd takes a key for it as well, whatever is in it. So it is sent only where no session would make a key: never where
-    a document may be.
+    etcd deletes a key for it as well, whatever is in that. So it is sent only to where no session would make a key, and
+    never to where a document may be.
     """
 
     path: Path

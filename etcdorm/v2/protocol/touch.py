@@ -51,6 +51,6 @@ def untimed(path: Path) -> UsageError:
 
 def maybe_touched(path: Path) -> UnconfirmedError:
     return UnconfirmedError(
-        f"{path}: a request to put the expiry off was sent, its answer was lost, and what became of it could not be read; "
-        "refresh it again"
+        f"{path}: whether its expiry was put off can't be told: that was sent, its answer was lost, and so was the look "
+        "at what became of it; refresh it again"
     )
