@@ -51,6 +51,6 @@ def untimed(path: Path) -> UsageError:
 
 def maybe_touched(path: Path) -> UnconfirmedError:
     return UnconfirmedError(
-        f"{path}: whether its expiry was put off can't be told: that was sent, its answer was lost, and so was the look "
+        f"{path}: whether its expiry was put off can't be told: that was sent, its answer was lost, and so was a look "
         "at what became of it; refresh it again"
     )
