@@ -151,10 +151,17 @@ class Lock:
                 if record is None and self._asking:
                     record = await self._overtake()
                 if record is not None and record.fields.get("") == self._text:
-                    await self._store.remove(record, owns=_everything)
+                    await self._remove(record)
         except (EtcdormError, StaleRecord, TimeoutError) as error:
             reason = str(error) or "no answer in time"
             _log.warning("the lock %s could not be released, its TTL will do it: %s", self._where, reason)
+
+    async def _remove(self, record: Record) -> None:
+        try:
+            await self._store.remove(record, owns=_everything)
+        except UnconfirmedError:
+            if await self._store.read(self._path, fresh=True) is not None:
+                raise  # nobody else deletes it while it is ours
 
     async def _overtake(self) -> Record | None:
         """Make the record, or find that it was made: what was given up while it was sent may still land until then."""

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Final, Generic, Literal, Self, TypeVar
 
 from etcdorm import hooks
-from etcdorm.errors import EtcdormError, UsageError
+from etcdorm.errors import EtcdormError, UnconfirmedError, UsageError
 from etcdorm.mapping import EtcdModel, Place, Schema, schema_of, set_place
 from etcdorm.mapping.records import to_model
 from etcdorm.path import Path
@@ -152,7 +152,12 @@ class Tail(Generic[M]):
 async def _delete(store: Store, record: Record) -> bool | EtcdormError:
     """Whether this call has deleted it; somebody else may have, or may have changed it."""
     try:
-        await store.remove(record, owns=lambda name: True)
+        try:
+            await store.remove(record, owns=lambda name: True)
+        except UnconfirmedError:
+            # Whether it was this call or another trim makes no difference, as long as it is gone.
+            if await store.read(record.path, fresh=True) is not None:
+                raise
     except StaleRecord:
         return False
     except EtcdormError as error:

@@ -17,17 +17,17 @@ from etcdorm.v2.protocol.commit import BOOKKEEPING, Commit
 from etcdorm.v2.protocol.snapshot import Snapshot
 from etcdorm.v2.protocol.steps import Done, Request, Reserve, Steps, Swap
 from tests.exploration.explorer import Mutate, Run, Writer
-from tests.exploration.world import RECORD, Put
+from tests.exploration.world import RECORD, Put, Sent
 
 
-def bare_put_when_applying(run: Run, writer: Writer, request: Request) -> Request | Put:
+def bare_put_when_applying(run: Run, writer: Writer, request: Request) -> Sent:
     """Plain keys are written whatever is in them."""
     if isinstance(request, Swap) and RECORD.relative(request.path) not in BOOKKEEPING:
         return Put(request.path, request.value)
     return request
 
 
-def create_instead_of_reserving(run: Run, writer: Writer, request: Request) -> Request | Put:
+def create_instead_of_reserving(run: Run, writer: Writer, request: Request) -> Sent:
     """A plain key that is not there is created with its value, by prevExist=false."""
     name = RECORD.relative(request.path) if isinstance(request, Reserve) else ""
     text = writer.intent.fields.get(name)
@@ -36,14 +36,14 @@ def create_instead_of_reserving(run: Run, writer: Writer, request: Request) -> R
     return request
 
 
-def no_second_look_after_reserving(run: Run, writer: Writer, request: Request) -> Request | Put:
+def no_second_look_after_reserving(run: Run, writer: Writer, request: Request) -> Sent:
     """The value follows its reservation without a look at who has committed meanwhile."""
     name = RECORD.relative(request.path) if isinstance(request, Reserve) else ""
     text = writer.intent.fields.get(name)
     if isinstance(request, Reserve) and text is not None and name not in BOOKKEEPING:
         outcome = run.world.perform(request)
         if isinstance(outcome, Done):
-            run.wire.append((writer, Swap(request.path, text, outcome.index)))
+            run.wire.append((writer.call, Swap(request.path, text, outcome.index), run.step))
     return request
 
 

@@ -46,6 +46,8 @@ class Snapshot:
     path: Path
     keys: Mapping[str, Key] = field(default_factory=dict)
     directories: tuple[str, ...] = ()
+    is_directory: bool = False
+    """Whether there is a directory, be it an empty one."""
 
     @classmethod
     def of_node(cls, path: Path, node: Node) -> Snapshot:
@@ -57,7 +59,7 @@ class Snapshot:
         # Below the record's own key there is only its "/" and the relative name.
         start = len(node.get("key", "/").rstrip("/")) + 1
         _collect(node, start, keys, directories)
-        return cls(path, keys, tuple(directories))
+        return cls(path, keys, tuple(directories), is_directory=True)
 
     @classmethod
     def of_keys(cls, path: Path, keys: Mapping[str, Key]) -> Snapshot:

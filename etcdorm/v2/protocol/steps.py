@@ -1,8 +1,9 @@
 """What the protocol asks for, and what comes back.
 
-There is no bare PUT and no unconditional DELETE here: every write names the exact modifiedIndex that it replaces, but
-for :class:`Reserve` and :class:`Append`, whose result evaporates by itself when nobody turns it into something. A write
-that lands late therefore finds its index gone, and does nothing. Values may be secret, and are in no repr.
+There is no bare PUT and no unconditional DELETE of a key here: every write names the exact modifiedIndex that it
+replaces, but for :class:`Reserve` and :class:`Append`, whose result evaporates by itself when nobody turns it into
+something. A write that lands late therefore finds its index gone, and does nothing. Values may be secret, and are in no
+repr.
 """
 
 from __future__ import annotations
@@ -69,7 +70,11 @@ class Drop:
 
 @dataclass(frozen=True, slots=True)
 class DropDirectory:
-    """Delete a directory if it is empty; the one write without an index, for an empty directory holds nothing."""
+    """Delete a directory if it is empty; the one write without an index, for an empty directory holds nothing.
+
+    etcd deletes a key for it as well, whatever is in that. So it is sent only to where no session would make a key, and
+    never to where a document may be.
+    """
 
     path: Path
 
