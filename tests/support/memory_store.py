@@ -26,9 +26,9 @@ from typing import Literal, TypeVar
 
 from etcdorm.errors import DecodeError, LeaseLapsedError, NotFoundError, UnavailableError, UnconfirmedError, UsageError
 from etcdorm.path import Path
-from etcdorm.store import KEEP, Collection, Event, Owns, Record, StaleRecord, Ttl
+from etcdorm.store import KEEP, Collection, Event, Observation, Owns, Record, StaleRecord, Ttl
 from tests.support.memory_etcd import RESERVED_FOR, Entry, MemoryEtcd, is_name
-from tests.support.memory_watch import Changes, Line, Watch
+from tests.support.memory_watch import Changes, Line, Stepwise, Watch
 
 T = TypeVar("T")
 
@@ -217,6 +217,9 @@ class MemoryStore:
 
     def watch(self, collection: Collection) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
         return Watch(self, collection.prefix, Changes(self.etcd, collection))
+
+    def observe(self, collection: Collection) -> AbstractAsyncContextManager[Observation]:
+        return Watch(self, collection.prefix, Stepwise(self.etcd, Changes(self.etcd, collection)))
 
     async def close(self) -> None:
         self._closed = True

@@ -10,7 +10,7 @@ from typing import Generic, Protocol, Self, TypeVar
 
 from etcdorm.errors import NotFoundError
 from etcdorm.path import Path
-from etcdorm.store import Collection, Event, Record
+from etcdorm.store import Collection, Event, Record, Step
 from tests.support.memory_etcd import MemoryEtcd, within
 
 T = TypeVar("T")
@@ -68,6 +68,29 @@ class Changes:
             if (old is None) != (new is None) or (old is not None and new is not None and old.fields != new.fields):
                 events.append(Event(path, old, new, gap=gap, expired=expired and new is None))
         return events
+
+
+class Stepwise:
+    """What ``Changes`` tells, with the index of the store at which it does."""
+
+    def __init__(self, etcd: MemoryEtcd, changes: Changes) -> None:
+        self._etcd = etcd
+        self._changes = changes
+
+    def begin(self) -> list[Step]:
+        return [self._step(self._changes.begin())]
+
+    def changed(self, path: Path, *, expired: bool) -> list[Step]:
+        return [self._step(self._changes.changed(path, expired=expired))]
+
+    def anew(self) -> list[Step]:
+        return [self._step(self._changes.anew())]
+
+    def forget(self, told: Iterable[Step], /) -> None:
+        self._changes.forget([event for step in told for event in step.events])
+
+    def _step(self, events: list[Event]) -> Step:
+        return Step(tuple(events), self._etcd.index)
 
 
 class Line:
@@ -128,6 +151,10 @@ class Watch(Generic[T]):
         self._ready: deque[T] = deque()
         self._woken = asyncio.Event()
         self._closed = False
+
+    @property
+    def connected(self) -> bool:
+        return self._client.connected
 
     async def __aenter__(self) -> Self:
         try:
