@@ -2,5 +2,8 @@
 
 from etcdorm.live.feed import Feed, OnBehind
 from etcdorm.live.hub import Hubs
+from etcdorm.live.lastgood import Keeper, LastGood
+from etcdorm.live.live import Live
+from etcdorm.live.table import Table
 
-__all__ = ["Feed", "Hubs", "OnBehind"]
+__all__ = ["Feed", "Hubs", "Keeper", "LastGood", "Live", "OnBehind", "Table"]

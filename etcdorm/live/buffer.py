@@ -27,6 +27,9 @@ class Buffer:
         self._owes_gap = False
         self.over = False
 
+    def __len__(self) -> int:
+        return len(self._every) if self._latest is None else len(self._latest)
+
     def put(self, event: Event) -> bool:
         """Add what happened last; True when changes are put together from here on."""
         if self.over:

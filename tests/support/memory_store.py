@@ -24,7 +24,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal, TypeVar
 
-from etcdorm.errors import DecodeError, LeaseLapsedError, NotFoundError, UnavailableError, UnconfirmedError, UsageError
+from etcdorm.errors import (
+    DecodeError,
+    EtcdormError,
+    LeaseLapsedError,
+    NotFoundError,
+    UnavailableError,
+    UnconfirmedError,
+    UsageError,
+)
 from etcdorm.path import Path
 from etcdorm.store import KEEP, Collection, Event, Observation, Owns, Record, StaleRecord, Ttl
 from tests.support.memory_etcd import RESERVED_FOR, Entry, MemoryEtcd, is_name
@@ -59,6 +67,7 @@ class MemoryStore:
         """Each request: when, which, and of which record."""
         self._timeout = timeout
         self._faults: list[_Fault] = []
+        self._refusals: list[EtcdormError] = []
         self._linked = asyncio.Event()
         self._linked.set()
         self._closed = False
@@ -76,6 +85,15 @@ class MemoryStore:
     def reconnect(self) -> None:
         self._linked.set()
         self.etcd.wake()
+
+    def refuse(self, error: EtcdormError) -> None:
+        """Let the next step of a watch that is open fail; the one after that goes on."""
+        self._refusals.append(error)
+        self.etcd.wake()
+
+    def check(self) -> None:
+        if self._refusals:
+            raise self._refusals.pop(0)
 
     @property
     def connected(self) -> bool:

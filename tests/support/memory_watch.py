@@ -140,6 +140,10 @@ class Client(Protocol):
 
     async def enter(self, prefix: Path, effect: Callable[[], None]) -> None: ...
 
+    def check(self) -> None:
+        """Raise what watches are refused with."""
+        ...
+
 
 class Watch(Generic[T]):
     """An async context manager and iterator of what a follower tells."""
@@ -175,11 +179,13 @@ class Watch(Generic[T]):
         return self
 
     async def __anext__(self) -> T:
+        self._client.check()
         while not self._ready or not self._client.connected:
             if self._closed or self._client.closed:
                 raise StopAsyncIteration
             self._woken.clear()
             await self._woken.wait()
+            self._client.check()
         return self._ready.popleft()
 
     def changed(self, path: Path, *, expired: bool) -> None:
