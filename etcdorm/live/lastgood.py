@@ -9,6 +9,7 @@ import logging
 import os
 import tempfile
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -29,9 +30,6 @@ _LONGEST_HEAD: Final = 65_536
 _EVERY: Final = 5.0
 """Seconds between two writings."""
 
-Records = Mapping[Path, Mapping[str, str]]
-"""Paths, and what lies there: relative keys and their texts."""
-
 
 class UnusableFile(Exception):
     """The file can't be begun with; the text tells why. It does not leave the package."""
@@ -39,6 +37,14 @@ class UnusableFile(Exception):
 
 class ForeignFile(UnusableFile):
     """It holds something else, and is not to be written over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What a file held, by path, and when that was written."""
+
+    records: Mapping[Path, Mapping[str, str]]
+    saved: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +59,8 @@ class LastGood:
     template: str
     of: str
 
-    def read(self) -> tuple[dict[Path, dict[str, str]], str] | None:
-        """The records, and when they were written; None when there is no file.
+    def read(self) -> Loaded | None:
+        """What is in it; None when there is no file.
 
         Raises: UnusableFile, ForeignFile.
         """
@@ -68,11 +74,11 @@ class LastGood:
         if saved.get("sha256") != hashlib.sha256(body).hexdigest():
             raise UnusableFile("it is damaged: its checksum is another one")
         try:
-            return dict(map(_record, body.splitlines())), str(saved.get("saved"))
+            return Loaded(dict(map(_record, body.splitlines())), str(saved.get("saved")))
         except (ValueError, PathError) as error:
             raise UnusableFile(f"it is damaged: {type(error).__name__}") from None
 
-    def write(self, records: Records) -> None:
+    def write(self, records: Mapping[Path, Mapping[str, str]]) -> None:
         """Replace the file, all of it or nothing; nobody else may read it.
 
         Raises: ForeignFile; OSError.
@@ -138,25 +144,25 @@ class Keeper:
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
-    async def load(self) -> Records | None:
-        """What is in the file; None, with a warning, when it can't be begun with."""
+    async def load(self) -> Loaded | None:
+        """What is in the file; None, with a warning, when there is something else in it."""
         try:
-            read = await asyncio.to_thread(self._file.read)
+            loaded = await asyncio.to_thread(self._file.read)
         except UnusableFile as error:
             _log.warning("%s: the last-good file is ignored: %s", self._file.file, error)
             return None
-        if read is None:
-            _log.warning("%s: there is no last-good file", self._file.file)
-            return None
-        self._records, saved = dict(read[0]), read[1]
-        _log.warning("%s: beginning with what was valid at %s, until etcd answers", self._file.file, saved)
-        return self._records
+        if loaded is not None:
+            self._records = dict(loaded.records)
+        return loaded
 
-    def note(self, records: Mapping[Path, Record | None], *, whole: bool) -> None:
-        """Take valid records, and those that are gone; ``whole`` tells that there are no others."""
+    def note(self, valid: Mapping[Path, Record | None], invalid: AbstractSet[Path], *, whole: bool) -> None:
+        """Take records that are valid (None: gone); of those that are not, what was valid last is kept.
+
+        ``whole`` tells that there are no others.
+        """
         if whole:
-            self._records = {path: fields for path, fields in self._records.items() if path in records}
-        for path, record in records.items():
+            self._records = {path: fields for path, fields in self._records.items() if path in invalid}
+        for path, record in valid.items():
             if record is None:
                 self._records.pop(path, None)
             else:
@@ -178,12 +184,14 @@ class Keeper:
             await asyncio.sleep(_EVERY)
 
     async def _write(self) -> None:
-        if not self._changed.is_set():
-            return
-        self._changed.clear()
-        try:
+        if self._changed.is_set():
+            self._changed.clear()
             # Not to be left behind when this is cancelled: it would write over what is written after it.
-            await to_end(asyncio.to_thread(self._file.write, dict(self._records)))
+            await to_end(self._try_to_write())
+
+    async def _try_to_write(self) -> None:
+        try:
+            await asyncio.to_thread(self._file.write, dict(self._records))
         except UnusableFile as error:
             _log.warning("%s: the last-good file is not written: %s", self._file.file, error)
         except OSError as error:

@@ -13,7 +13,7 @@ from etcdorm.errors import DecodeError, EtcdormError, UnavailableError, UsageErr
 from etcdorm.finish import end
 from etcdorm.live.hub import Hub, Hubs
 from etcdorm.live.inbox import Batch, Newest
-from etcdorm.live.lastgood import Keeper, Records
+from etcdorm.live.lastgood import Keeper
 from etcdorm.live.models import Models
 from etcdorm.mapping import EtcdModel, Schema, place_of, set_place
 from etcdorm.mapping.frozen import freeze
@@ -83,10 +83,15 @@ class Mirror(Generic[M]):
             raise UsageError(f"{self.name}: this was entered before; make another one")
         self.was_entered = True
         await hooks.before_load(self._schema, self._collection.prefix)
+        # Always: where the newest state of a record in etcd is not valid, the one in the file is the last that was.
+        saved = None if self._keeper is None else await self._take_file(self._keeper)
         self._task = asyncio.create_task(self._run(), name=f"etcdorm mirror {self.name}")
         self._task.add_done_callback(self._ended)
         try:
-            await self._begin()
+            if self._keeper is None or saved is None:
+                await self._answered()
+            elif not await self._answers_within(self._keeper.patience):
+                _log.warning("%s: etcd does not answer; beginning with what was valid at %s", self.name, saved)
         except BaseException:
             await self.stop()
             raise
@@ -102,15 +107,15 @@ class Mirror(Generic[M]):
             if self._keeper is not None:
                 await self._keeper.close()
 
-    async def _begin(self) -> None:
-        if self._keeper is not None:
-            with suppress(TimeoutError, UnavailableError):
-                async with asyncio.timeout(self._keeper.patience):
-                    return await self._answered()
-            loaded = await self._keeper.load()
-            if loaded is not None and not self.is_ready and await self._take_file(loaded):
-                return
-        await self._answered()
+    async def _answers_within(self, seconds: float) -> bool:
+        """Whether there is a reading in time.
+
+        Raises: what it failed with, but for an etcd that is away.
+        """
+        with suppress(TimeoutError, UnavailableError):
+            async with asyncio.timeout(seconds):
+                await self._answered()
+        return self.is_ready
 
     async def _answered(self) -> None:
         """Wait for the first reading.
@@ -202,35 +207,36 @@ class Mirror(Generic[M]):
             if isinstance(model, Exception):
                 _log.warning("%s: the newest state is not valid, and the last valid one is kept: %s", path, _why(model))
         if self._keeper is not None:
+            invalid = {path for path, model in found.items() if isinstance(model, Exception)}
             valid = {
                 path: None if found[path] is None else record
                 for path, record in batch.records.items()
-                if not isinstance(found[path], Exception)
+                if path not in invalid
             }
-            self._keeper.note(valid, whole=is_whole)
+            self._keeper.note(valid, invalid, whole=is_whole)
         self.version = batch.index
         self.is_ready = True
         self._error = None
-        self._show(changed)
+        self._on_applied(changed)
+        self._move()
 
-    async def _take_file(self, records: Records) -> bool:
-        """Show what was in a file; False when none of it is valid."""
-        mine = {path: fields for path, fields in records.items() if self._is_mine(path)}
+    async def _take_file(self, keeper: Keeper) -> str | None:
+        """Take what is in the file; returns when it was written, or None when it is nothing to begin with."""
+        loaded = await keeper.load()
+        if loaded is None:
+            return None
+        mine = {path: fields for path, fields in loaded.records.items() if self._is_mine(path)}
         found = await self._decoded(
             {path: Record(path, fields, Version(1), 0, 0) for path, fields in mine.items()}, placed=False
         )
-        if self.is_ready:
-            return True  # etcd has answered meanwhile
         valid: dict[Path, M | Exception | None] = {}
         for path, model in found.items():
             if isinstance(model, Exception):
                 _log.warning("%s: what is in the last-good file is not valid any more: %s", path, _why(model))
             else:
                 valid[path] = model
-        if not valid and found:
-            return False
-        self._show(self.models.apply(valid, whole=True))
-        return True
+        self.models.apply(valid, whole=True)
+        return loaded.saved if valid or not found else None
 
     def _is_mine(self, path: Path) -> bool:
         return self._collection.prefix.contains(path) and self._collection.matches(path)
@@ -251,10 +257,6 @@ class Mirror(Generic[M]):
             if not number % _TURN:
                 await asyncio.sleep(0)
         return found
-
-    def _show(self, changed: frozenset[object]) -> None:
-        self._on_applied(changed)
-        self._move()
 
     def _move(self) -> None:
         """Wake all who wait."""

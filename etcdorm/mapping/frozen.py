@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from typing import Final, NoReturn, SupportsIndex, TypeVar
+from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel
 
@@ -75,11 +76,14 @@ def check_free(model: BaseModel, done: str) -> None:
         raise UsageError(f"this {name} is a value of session.live or session.table, so it can't be {done}: {_WHY}")
 
 
-_by_class: dict[type[BaseModel], _Refusing] = {}
+_by_class: WeakKeyDictionary[type[BaseModel], _Refusing] = WeakKeyDictionary()
 
 
 def _refusing(model: type[BaseModel]) -> _Refusing:
-    return _by_class.get(model) or _by_class.setdefault(model, _Refusing(model.__name__))
+    found = _by_class.get(model)
+    if found is None:
+        found = _by_class[model] = _Refusing(model.__name__)
+    return found
 
 
 def _frozen(value: object) -> object:

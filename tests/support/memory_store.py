@@ -29,6 +29,7 @@ from etcdorm.errors import (
     EtcdormError,
     LeaseLapsedError,
     NotFoundError,
+    RefusedError,
     UnavailableError,
     UnconfirmedError,
     UsageError,
@@ -68,6 +69,7 @@ class MemoryStore:
         self._timeout = timeout
         self._faults: list[_Fault] = []
         self._refusals: list[EtcdormError] = []
+        self._denied: list[Path] = []
         self._linked = asyncio.Event()
         self._linked.set()
         self._closed = False
@@ -85,6 +87,10 @@ class MemoryStore:
     def reconnect(self) -> None:
         self._linked.set()
         self.etcd.wake()
+
+    def deny(self, path: str) -> None:
+        """Refuse all requests below a path, as for want of a right."""
+        self._denied.append(Path.parse(path))
 
     def refuse(self, error: EtcdormError) -> None:
         """Let the next step of a watch that is open fail; the one after that goes on."""
@@ -267,6 +273,8 @@ class MemoryStore:
                     await self.etcd.up.wait()
         except TimeoutError:
             raise UnavailableError(f"{verb} {path}: no etcd answered within {self._timeout} s") from None
+        if any(denied.contains(path) for denied in self._denied):
+            raise RefusedError(f"{verb} {path}: no right to it")
         if fault is not None and fault.how != "slow":
             with suppress(StaleRecord, LeaseLapsedError):
                 if fault.how == "lost":
