@@ -14,6 +14,7 @@ from etcdorm.errors import (
     LockLostError,
     LockTimeoutError,
     ModelError,
+    NewerVersionError,
     NotFoundError,
     PathError,
     RefusedError,
@@ -22,12 +23,12 @@ from etcdorm.errors import (
     UnconfirmedError,
     UsageError,
 )
-from etcdorm.live import Feed
-from etcdorm.mapping import AsJson, EtcdModel, Merge, Place
+from etcdorm.live import Feed, Live, Table
+from etcdorm.mapping import AsJson, EtcdModel, Merge, Place, Values, upgrade
 from etcdorm.mapping.change import Change, Created, Deleted, Expired, Invalid, Updated
 from etcdorm.mapping.hooks import after_delete, after_load, after_save, before_delete, before_load, before_save
 from etcdorm.recipes import Held
-from etcdorm.session import LATEST, Done, Failed, Listing, Results, Session, Tail
+from etcdorm.session import LATEST, Done, Failed, KeyChange, Listing, Migrated, Results, Session, Tail
 from etcdorm.store import KEEP
 
 __all__ = [
@@ -52,12 +53,16 @@ __all__ = [
     "Held",
     "HookError",
     "Invalid",
+    "KeyChange",
     "LeaseLapsedError",
     "Listing",
+    "Live",
     "LockLostError",
     "LockTimeoutError",
     "Merge",
+    "Migrated",
     "ModelError",
+    "NewerVersionError",
     "NotFoundError",
     "PathError",
     "Place",
@@ -65,11 +70,13 @@ __all__ = [
     "Results",
     "ServerError",
     "Session",
+    "Table",
     "Tail",
     "UnavailableError",
     "UnconfirmedError",
     "Updated",
     "UsageError",
+    "Values",
     "after_delete",
     "after_load",
     "after_save",
@@ -77,4 +84,5 @@ __all__ = [
     "before_load",
     "before_save",
     "connect",
+    "upgrade",
 ]

@@ -13,7 +13,7 @@ from etcdorm.live.inbox import Changes
 from etcdorm.mapping import EtcdModel, Schema
 from etcdorm.mapping.change import Change, Created, Deleted, Expired, Invalid, Updated
 from etcdorm.mapping.merge import edited
-from etcdorm.mapping.records import is_ours, to_model
+from etcdorm.mapping.records import is_ours, to_model, upgraded
 from etcdorm.store import Collection, Event, Record
 
 M = TypeVar("M", bound=EtcdModel)
@@ -42,7 +42,7 @@ class Feed(Generic[M]):
             raise UsageError(f"on_behind must be one of {get_args(OnBehind)}, not {on_behind!r}")
         self._hubs = hubs
         self._schema = schema
-        self._changes = Changes(collection, buffer, strict=on_behind == "raise")
+        self._changes = Changes(collection, buffer, strict=on_behind == "raise", namespace=hubs.namespace)
         self._hub: Hub | None = None
         self._entered = False
         self._next: Change[M] | None = None
@@ -57,7 +57,7 @@ class Feed(Generic[M]):
         if self._entered:
             raise UsageError("this feed was entered before; make another one with session.watch(...)")
         self._entered = True
-        await hooks.before_load(self._schema, self._changes.collection.prefix)
+        await hooks.before_load(self._schema, self._changes.collection.prefix, namespace=self._hubs.namespace)
         self._hub = await self._hubs.join(self._changes)
         return self
 
@@ -112,7 +112,13 @@ class Feed(Generic[M]):
         return Created(path, new, event.initial, event.gap)
 
     def _owned(self, record: Record | None) -> dict[str, str]:
-        fields = {} if record is None else record.fields
+        """What tells whether the model is another one: its fields, as of this version."""
+        if record is None:
+            return {}
+        try:
+            fields = upgraded(self._schema, record)
+        except DecodeError:
+            return dict(record.fields)
         return {name: text for name, text in fields.items() if self._schema.owns(name)}
 
 

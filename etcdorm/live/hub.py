@@ -41,13 +41,14 @@ class Hub:
 
     def __init__(self, store: Store, collection: Collection) -> None:
         self.collection = collection
+        self.name = f"{store.namespace}{collection.prefix}"
         self.users = 0
         self._store = store
         self._records: dict[Path, Record] = {}
         self._index = 0
         self._subscribers: list[Subscriber] = []
         self._observed: Observation | None = None
-        self._task = asyncio.create_task(self._run(), name=f"etcdorm hub {collection.prefix}")
+        self._task = asyncio.create_task(self._run(), name=f"etcdorm hub {self.name}")
         self._opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._task.add_done_callback(self._ended)
 
@@ -104,7 +105,7 @@ class Hub:
                 except EtcdormError as error:
                     if not self._opened.done():
                         raise
-                    _log.warning("watch of %s: %s; trying on", self.collection.prefix, error)
+                    _log.warning("watch of %s: %s; trying on", self.name, error)
                     for subscriber in self._subscribers:
                         subscriber.failed(error)
                     await asyncio.sleep(_PAUSE)
@@ -127,7 +128,7 @@ class Hub:
     def _ended(self, task: asyncio.Task[None]) -> None:
         error = None if task.cancelled() else task.exception()
         if not self._opened.done():
-            closed = UnavailableError(f"watch of {self.collection.prefix}: the session was closed")
+            closed = UnavailableError(f"watch of {self.name}: the session was closed")
             self._opened.set_exception(error or closed)
             self._opened.exception()  # maybe nobody waits any more who would look at it
         for subscriber in self._subscribers:
@@ -140,6 +141,11 @@ class Hubs:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._open: list[Hub] = []
+
+    @property
+    def namespace(self) -> str:
+        """What stands before each path in texts that people read."""
+        return self._store.namespace
 
     async def join(self, subscriber: Subscriber) -> Hub:
         """Have a subscriber told, first of the records there are, of one moment.

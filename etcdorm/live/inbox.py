@@ -51,8 +51,9 @@ class Changes(_Inbox):
     A cancelled ``next`` loses nothing.
     """
 
-    def __init__(self, collection: Collection, limit: int, *, strict: bool = False) -> None:
+    def __init__(self, collection: Collection, limit: int, *, strict: bool = False, namespace: str = "") -> None:
         super().__init__(collection)
+        self._name = f"{namespace}{collection.prefix}"
         self._buffer = Buffer(limit, strict=strict)
         self._limit = limit
         self.fell_behind = 0
@@ -64,7 +65,7 @@ class Changes(_Inbox):
                 _log.warning(
                     "watch of %s: more than %d changes wait to be taken; until they are, several changes of a record "
                     "become one",
-                    self.collection.prefix,
+                    self._name,
                     self._limit,
                 )
         if events:
@@ -78,7 +79,7 @@ class Changes(_Inbox):
         while (event := self._buffer.take()) is None:
             if self._buffer.over:
                 raise FellBehindError(
-                    f"watch of {self.collection.prefix}: its consumer was more than {self._limit} changes behind, and "
+                    f"watch of {self._name}: its consumer was more than {self._limit} changes behind, and "
                     "is not told what came after them; watch anew, with a larger buffer="
                 )
             await self._wait()

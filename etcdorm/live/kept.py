@@ -35,7 +35,7 @@ class Kept(Generic[M]):
         self._mirror = Mirror(
             hubs, schema, collection, key_of=key_of, on_applied=self._applied, keeper=keeper, timeout=timeout
         )
-        self._listeners = Listeners(str(collection.prefix))
+        self._listeners = Listeners(self._mirror.name)
         self._told: dict[Listener, Callable[[frozenset[object]], None]] = {}
 
     async def __aenter__(self) -> Self:

@@ -50,8 +50,8 @@ class Live(Kept[M]):
         found = self.get()
         if found is None:
             raise self.error or NotFoundError(
-                f"{self._path}: there is no {self._schema.name}; wait for one (async for value in live), or give a "
-                "default="
+                f"{self._mirror.name}: there is no {self._schema.name}; wait for one (async for value in live), or "
+                "give a default="
             )
         return found
 

@@ -50,7 +50,7 @@ class Mirror(Generic[M]):
         keeper: Keeper | None,
         timeout: float,
     ) -> None:
-        self.name = str(collection.prefix)
+        self.name = f"{hubs.namespace}{collection.prefix}"
         self.models = Models[M](key_of)
         self.version = 0
         self.is_ready = False
@@ -82,7 +82,7 @@ class Mirror(Generic[M]):
         if self.was_entered:
             raise UsageError(f"{self.name}: this was entered before; make another one")
         self.was_entered = True
-        await hooks.before_load(self._schema, self._collection.prefix)
+        await hooks.before_load(self._schema, self._collection.prefix, namespace=self._hubs.namespace)
         # Always: where the newest state of a record in etcd is not valid, the one in the file is the last that was.
         saved = None if self._keeper is None else await self._take_file(self._keeper)
         self._task = asyncio.create_task(self._run(), name=f"etcdorm mirror {self.name}")
@@ -205,7 +205,9 @@ class Mirror(Generic[M]):
         changed = self.models.apply(found, whole=is_whole)
         for path, model in found.items():
             if isinstance(model, Exception):
-                _log.warning("%s: the newest state is not valid, and the last valid one is kept: %s", path, _why(model))
+                _log.warning(
+                    "%s: the newest state is not valid; the last valid one stays: %s", self._at(path), _why(model)
+                )
         if self._keeper is not None:
             invalid = {path for path, model in found.items() if isinstance(model, Exception)}
             valid = {
@@ -227,16 +229,24 @@ class Mirror(Generic[M]):
             return None
         mine = {path: fields for path, fields in loaded.records.items() if self._is_mine(path)}
         found = await self._decoded(
-            {path: Record(path, fields, Version(1), 0, 0) for path, fields in mine.items()}, placed=False
+            {
+                path: Record(path, fields, Version(1), 0, 0, namespace=self._hubs.namespace)
+                for path, fields in mine.items()
+            },
+            placed=False,
         )
         valid: dict[Path, M | Exception | None] = {}
         for path, model in found.items():
             if isinstance(model, Exception):
-                _log.warning("%s: what is in the last-good file is not valid any more: %s", path, _why(model))
+                why = _why(model)
+                _log.warning("%s: what is in the last-good file is not valid any more: %s", self._at(path), why)
             else:
                 valid[path] = model
         self.models.apply(valid, whole=True)
         return loaded.saved if valid or not found else None
+
+    def _at(self, path: Path) -> str:
+        return f"{self._hubs.namespace}{path}"
 
     def _is_mine(self, path: Path) -> bool:
         return self._collection.prefix.contains(path) and self._collection.matches(path)
@@ -282,5 +292,5 @@ def _version_of(model: EtcdModel) -> int:
 def _why(error: Exception) -> str:
     """What is wrong, without the texts that are stored: they may be secret."""
     if isinstance(error, DecodeError):
-        return "; ".join(f"{each.key} (field {each.field}): {each.problem}" for each in error.failures)
+        return "; ".join(f"{error.namespace}{each.key} (field {each.field}): {each.problem}" for each in error.failures)
     return f"its hook failed with {type(error).__name__}"

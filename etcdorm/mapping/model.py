@@ -64,7 +64,8 @@ class EtcdModel(BaseModel, metaclass=ModelMetaclass):
 
     ``class Node(EtcdModel, path="/nodes/{name}")`` keeps each field in keys of its own, below ``/nodes/<name>``;
     ``layout="document"`` keeps the model as JSON in one key. A record is made with the ``ttl``, in whole seconds,
-    unless the save says another. All three are inherited, and a class without a path is abstract.
+    unless the save says another. ``version`` counts the forms that its records have had; ``upgrade`` tells how one
+    becomes the next. All four are inherited, and a class without a path is abstract.
     Pydantic's settings are class arguments too, as in ``frozen=True``.
 
     Raises: ModelError for a class that can't be mapped, when it is made, or first used if it has forward references.
@@ -78,6 +79,7 @@ class EtcdModel(BaseModel, metaclass=ModelMetaclass):
         path: str | None = None,
         layout: Layout | None = None,
         ttl: int | None = None,
+        version: int | None = None,
         **config: Unpack[ConfigDict],
     ) -> None:
         super().__init_subclass__(**config)
@@ -87,9 +89,12 @@ class EtcdModel(BaseModel, metaclass=ModelMetaclass):
             raise ModelError(f"{cls.__name__}: the layout {layout!r} must be one of {get_args(Layout)}")
         if ttl is not None and (isinstance(ttl, bool) or not isinstance(ttl, int) or ttl < 1):
             raise ModelError(f"{cls.__name__}: the ttl {ttl!r} must be whole seconds, from 1 on")
+        if version is not None and (isinstance(version, bool) or not isinstance(version, int) or version < 1):
+            raise ModelError(f"{cls.__name__}: the version {version!r} must be a whole number, from 1 on")
         inherited: object = getattr(cls, DECLARATION, None)
         base = inherited if isinstance(inherited, Declaration) else Declaration()
-        setattr(cls, DECLARATION, Declaration(path or base.path, layout or base.layout, ttl or base.ttl))
+        declared = Declaration(path or base.path, layout or base.layout, ttl or base.ttl, version or base.version)
+        setattr(cls, DECLARATION, declared)
 
     @classmethod
     def __pydantic_init_subclass__(cls, **arguments: object) -> None:

@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 from etcdorm.errors import FieldFailure
 from etcdorm.mapping.codecs import ABSENT, Location, Problem, from_json
 from etcdorm.mapping.directories import ModelCodec
-from etcdorm.mapping.tree import Tree, dotted
+from etcdorm.mapping.tree import SCHEMA, Tree, dotted
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -60,6 +60,7 @@ class Reader(Generic[M]):
 def _parse_document(text: str, problems: list[Problem]) -> dict[str, JsonValue]:
     value = from_json(text, "", problems)
     if isinstance(value, dict):
+        value.pop(SCHEMA, None)
         return value
     if value is not ABSENT:
         problems.append(Problem("", "JSON, but not an object"))

@@ -15,6 +15,9 @@ NULL: Final = "@null"
 EMPTY: Final = "@empty"
 """The marker in a map or nested model that is there, but has no keys: ``labels/@empty``."""
 
+SCHEMA: Final = "@schema"
+"""The key of a record, or the member of a document, with the version of the class that wrote it; absent, it is 1."""
+
 
 @dataclass(slots=True)
 class Tree:

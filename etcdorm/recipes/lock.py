@@ -42,6 +42,7 @@ class Lock:
             raise UsageError(f"a lock's ttl must be whole seconds from 1 on, not {ttl!r}")
         self._store = store
         self._path = path
+        self._where = f"{store.namespace}{path}"
         self._ttl = ttl
         self._timeout = timeout
         # Unique to this holder, so that a record with this text in it is its own, whatever answer was lost.
@@ -59,11 +60,11 @@ class Lock:
         except BaseException as error:
             await to_end(self._withdraw())
             if limit.expired() and isinstance(error, TimeoutError):
-                raise LockTimeoutError(f"the lock {self._path} could not be had within {self._timeout} s") from None
+                raise LockTimeoutError(f"the lock {self._where} could not be had within {self._timeout} s") from None
             raise
         self._record = record
         self._held = Held(int(record.version))
-        self._keeper = asyncio.create_task(self._keep(self._held), name=f"keep lock {self._path}")
+        self._keeper = asyncio.create_task(self._keep(self._held), name=f"keep lock {self._where}")
         return self._held
 
     async def __aexit__(
@@ -74,7 +75,7 @@ class Lock:
         await to_end(self._release(self._keeper, self._held))
         if self._held.lost.is_set() and error is None:
             raise LockLostError(
-                f"the lock {self._path} could not be kept until the end of its block; "
+                f"the lock {self._where} could not be kept until the end of its block; "
                 "what was done after held.lost was set was not protected by it"
             )
 
@@ -125,11 +126,11 @@ class Lock:
                 async with asyncio.timeout(max(0.0, self._deadline - margin - sent) / 2):
                     self._record = await self._store.touch(self._record, ttl=self._ttl)
             except RefusedError as error:
-                _log.warning("the lock %s is lost: %s", self._path, error)
+                _log.warning("the lock %s is lost: %s", self._where, error)
                 break
             except (EtcdormError, TimeoutError) as error:
                 reason = str(error) or "no answer in time"
-                _log.warning("the lock %s could not be kept alive, trying again: %s", self._path, reason)
+                _log.warning("the lock %s could not be kept alive, trying again: %s", self._where, reason)
                 pause = min(self._ttl / 10, 1.0)
             else:
                 self._deadline = sent + self._ttl
@@ -153,7 +154,7 @@ class Lock:
                     await self._store.remove(record, owns=_everything)
         except (EtcdormError, StaleRecord, TimeoutError) as error:
             reason = str(error) or "no answer in time"
-            _log.warning("the lock %s could not be released, its TTL will do it: %s", self._path, reason)
+            _log.warning("the lock %s could not be released, its TTL will do it: %s", self._where, reason)
 
     async def _overtake(self) -> Record | None:
         """Make the record, or find that it was made: what was given up while it was sent may still land until then."""

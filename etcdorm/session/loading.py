@@ -31,7 +31,7 @@ async def load(store: Store, schema: Schema[M], path: Path, *, fresh: bool = Fal
     """
     found = await get(store, schema, path, fresh=fresh)
     if found is None:
-        raise _missing(schema, path)
+        raise _missing(store, schema, path)
     return found
 
 
@@ -44,7 +44,7 @@ async def reload(store: Store, schema: Schema[M], model: M) -> None:
     path = schema.path(model)
     fresh = await _read(store, schema, path)
     if fresh is None:
-        raise _missing(schema, path)
+        raise _missing(store, schema, path)
     assign(model, fresh)
     await hooks.after_load(model)
 
@@ -58,9 +58,9 @@ def assign(model: M, fresh: M) -> None:
 
 
 async def _read(store: Store, schema: Schema[M], path: Path, *, fresh: bool = False) -> M | None:
-    await hooks.before_load(schema, path)
+    await hooks.before_load(schema, path, namespace=store.namespace)
     return to_model(schema, await store.read(path, fresh=fresh, owns=schema.owns))
 
 
-def _missing(schema: Schema[M], path: Path) -> NotFoundError:
-    return NotFoundError(f"{path}: there is no {schema.model.__name__}")
+def _missing(store: Store, schema: Schema[M], path: Path) -> NotFoundError:
+    return NotFoundError(f"{store.namespace}{path}: there is no {schema.model.__name__}")

@@ -44,7 +44,7 @@ async def append(store: Store, model: EtcdModel, *, ttl: Ttl, defaults: Defaults
     )
     schema.with_key(model, record.path)
     set_place(model, Place.of(record))
-    await hooks.after_save(model, record.path)
+    await hooks.after_save(model, record.where)
 
 
 async def records(
@@ -54,7 +54,7 @@ async def records(
     _check_count("limit", limit)
     name = _name(store, schema, after, "after")
     collection = schema.collection(fields)
-    await hooks.before_load(schema, collection.prefix)
+    await hooks.before_load(schema, collection.prefix, namespace=store.namespace)
     found = await store.sequence(collection, after=name)
     models = (to_model(schema, record) for record in found[:limit])
     return [await hooks.after_load(model) for model in models if model is not None]
@@ -66,7 +66,7 @@ def tail(
     """Those there are, then each new one."""
     name = None if after is LATEST else _name(store, schema, after, "after")
     collection = schema.collection(fields)
-    return Tail(store.follow(collection, after=name), schema, collection.prefix)
+    return Tail(store.follow(collection, after=name), schema, collection.prefix, namespace=store.namespace)
 
 
 async def trim(
@@ -110,16 +110,22 @@ class Tail(Generic[M]):
     """
 
     def __init__(
-        self, following: AbstractAsyncContextManager[AsyncIterator[Record]], schema: Schema[M], prefix: Path
+        self,
+        following: AbstractAsyncContextManager[AsyncIterator[Record]],
+        schema: Schema[M],
+        prefix: Path,
+        *,
+        namespace: str,
     ) -> None:
         self._following = following
         self._schema = schema
         self._prefix = prefix
+        self._namespace = namespace
         self._next: M | None = None
         self._records: AsyncIterator[Record] | None = None
 
     async def __aenter__(self) -> Self:
-        await hooks.before_load(self._schema, self._prefix)
+        await hooks.before_load(self._schema, self._prefix, namespace=self._namespace)
         self._records = await self._following.__aenter__()
         return self
 

@@ -16,15 +16,16 @@ from etcdorm.mapping.frozen import check_free
 from etcdorm.mapping.schema import Layout
 from etcdorm.path import Path, encode_segment
 from etcdorm.recipes.lock import Held, Lock
-from etcdorm.session import listing, loading, many, saving, sequence
+from etcdorm.session import listing, loading, many, migrating, saving, sequence
 from etcdorm.session.backoff import Backoff
 from etcdorm.session.conflicts import OnConflict
 from etcdorm.session.defaults import Defaults
 from etcdorm.session.listing import Listing, OnInvalid, OrderBy
 from etcdorm.session.many import OnProgress, Results
+from etcdorm.session.migrating import Migrated
 from etcdorm.session.sequence import Latest, Tail
 from etcdorm.session.watching import Watching
-from etcdorm.store import KEEP, Store, Ttl
+from etcdorm.store import KEEP, Namespaced, Store, Ttl
 
 M = TypeVar("M", bound=EtcdModel)
 K = TypeVar("K")
@@ -36,38 +37,52 @@ LOCKS = Path.parse("/_etcdorm/locks")
 class Session(Watching):
     """Loads, saves and watches models in one store, which it owns and closes.
 
+    With a ``namespace``, all that it reads, writes, locks and watches lies below that path (docs/namespaces.md).
     A session holds no models: what a model knows of its place in etcd is ``model.etcd``. Any number of tasks may use
     one session at the same time.
     """
 
     def __init__(
-        self, store: Store, *, timeout: float = 10.0, layout: Layout = "directory", ttl: int | None = None
+        self,
+        store: Store,
+        *,
+        timeout: float = 10.0,
+        layout: Layout = "directory",
+        ttl: int | None = None,
+        namespace: str | None = None,
     ) -> None:
-        self._store = store
+        self._store = store if namespace is None else Namespaced(store, namespace)
         self._timeout = timeout
         self._defaults = Defaults(layout, ttl)
-        self._hubs = Hubs(store)
+        self._hubs = Hubs(self._store)
 
     @property
     def endpoints(self) -> tuple[str, ...]:
         """The URLs of the cluster; with ``"embedded:"``, of the etcd that was started."""
         return self._store.endpoints
 
+    @property
+    def namespace(self) -> str | None:
+        """What stands before the paths of this session in etcd, as in ``/team-a``; None without one."""
+        return self._store.namespace or None
+
     async def save(self, model: M, *, ttl: Ttl = KEEP, on_conflict: OnConflict = "raise") -> M:
         """Write a new object, or what has changed in one that was loaded or saved before: all of it, or nothing.
 
         Only changed fields are written. An object whose key fields were changed is a new one, at its new path; so is
-        one that was loaded from another cluster.
+        one that was loaded from another cluster or namespace.
         When another save came between, this one is refused; with ``on_conflict="merge"`` the edits of both are put
         together field by field (``Merge`` says how, where both edited one), and the object has them all then; with
         ``"overwrite"`` the record becomes what this object says, also when it was deleted, or when the object is new.
+        A record of an older version is written in the form of this one, also when nothing else has changed.
         Units: ``ttl`` in whole seconds; None takes a TTL away; by default a record keeps the one it has, and a new one
             gets that of its class or session.
         Resend: a lost answer is settled by reading; the save happens once or not at all.
         Cancel: it may have happened, whole.
         Raises: AlreadyExistsError for a new object where a record is; ConflictError when another save came between;
             NotFoundError when the record was deleted, LeaseLapsedError when its TTL ran out (the object is a new one
-            then, and saving it again makes the record anew); EncodeError; UnconfirmedError; UnavailableError.
+            then, and saving it again makes the record anew); NewerVersionError when newer code has saved it meanwhile,
+            whatever ``on_conflict`` is; EncodeError; UnconfirmedError; UnavailableError.
         """
         await saving.save(
             self._store, model, ttl=ttl, on_conflict=on_conflict, defaults=self._defaults, timeout=self._timeout
@@ -77,7 +92,8 @@ class Session(Watching):
     async def load(self, model: type[M], /, *key: object, **fields: object) -> M:
         """The model with this key, in the order of its path or by name.
 
-        Raises: NotFoundError; DecodeError when what is stored does not fit; UsageError for a key that can't be one.
+        Raises: NotFoundError; DecodeError when what is stored does not fit, and NewerVersionError, which is one, when
+            newer code has saved it; UsageError for a key that can't be one.
         """
         schema = schema_of(model)
         return await loading.load(self._store, schema, schema.path_from(key, fields))
@@ -231,6 +247,38 @@ class Session(Watching):
             return model
 
         return await many.run(delete, models, "deleted", limit=limit, on_progress=on_progress)
+
+    async def migrate(
+        self,
+        model: type[M],
+        /,
+        *,
+        dry_run: bool = False,
+        limit: int = 32,
+        on_progress: OnProgress | None = None,
+        **fields: object,
+    ) -> Results[str, Migrated]:
+        """Bring the records of a class to its version, ``limit`` of them at a time; a result or error for each path.
+
+        All are read in one request, narrowed by key fields. Those of an older version are loaded and saved, each by
+        itself and with the hooks of both; those that are current send nothing and have no result. What somebody saves
+        meanwhile is loaded again. One that can't be upgraded, or is of a newer version, is an error in the results.
+        With ``dry_run=True`` nothing is written: ``changes`` of each result tells what would be. ``before_save`` is
+        called, and ``after_save`` is not. ``on_progress`` is as in ``save_all``.
+        Resend: as ``save``. After errors, the same call does what is left.
+        Cancel: each record is as it was or migrated, whole; the same call does what is left. So it does after a crash.
+        Raises: UsageError; the errors of the records are in the results, see ``raise_for_errors``.
+        """
+        return await migrating.migrate(
+            self._store,
+            schema_of(model),
+            fields,
+            dry_run=dry_run,
+            limit=limit,
+            on_progress=on_progress,
+            defaults=self._defaults,
+            timeout=self._timeout,
+        )
 
     async def reload(self, model: M) -> M:
         """Bring an object up to date with etcd; its unsaved changes are gone then.

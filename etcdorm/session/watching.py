@@ -55,7 +55,7 @@ class Watching:
         """
         schema = schema_of(model)
         path = schema.path_from(key, fields)
-        keeper = _keeper(schema, str(path), last_good, patience)
+        keeper = _keeper(schema, f"{self._hubs.namespace}{path}", last_good, patience)
         return Live(self._hubs, schema, path, default=default, keeper=keeper, timeout=self._timeout)
 
     def table(
@@ -76,7 +76,8 @@ class Watching:
         """
         schema = schema_of(model)
         collection = schema.collection(fields)
-        narrowed = ", ".join([str(collection.prefix), *(f"{name}={value}" for name, value in sorted(fields.items()))])
+        prefix = f"{self._hubs.namespace}{collection.prefix}"
+        narrowed = ", ".join([prefix, *(f"{name}={value}" for name, value in sorted(fields.items()))])
         keeper = _keeper(schema, narrowed, last_good, patience)
         return Table(self._hubs, schema, collection, keeper=keeper, timeout=self._timeout)
 

@@ -1,5 +1,6 @@
 """The port between a session and any etcd: what a store must be able to do, in terms of records."""
 
+from etcdorm.store.namespace import Namespaced
 from etcdorm.store.port import Observation, Store
 from etcdorm.store.types import KEEP, Collection, Event, Owns, Record, StaleRecord, Step, Ttl, Version
 
@@ -7,6 +8,7 @@ __all__ = [
     "KEEP",
     "Collection",
     "Event",
+    "Namespaced",
     "Observation",
     "Owns",
     "Record",

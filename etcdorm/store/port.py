@@ -37,6 +37,11 @@ class Store(Protocol):
         """The URLs that the store talks to."""
         ...
 
+    @property
+    def namespace(self) -> str:
+        """What stands before every path of this store in etcd; "" where paths are as they are there."""
+        ...
+
     async def origin(self) -> str:
         """Which cluster this is, as in ``Record.origin``; it is asked for when no answer has told it yet."""
         ...

@@ -32,7 +32,8 @@ class Record:
     ``fields`` maps relative keys (``port``, ``labels/env``) to text; a record that is one single key in etcd has the
     one relative key ``""``. ``created`` and ``modified`` are the store's indexes. ``ttl`` is in seconds, as of the
     reading. ``detail`` is the store's own: what it wants to find again when the record comes back to it. ``origin``
-    names the cluster that it was read from; "" is one that is not known.
+    names the cluster that it was read from; "" is one that is not known. ``namespace`` is the text that stands before
+    ``path`` in etcd.
     """
 
     path: Path
@@ -43,6 +44,12 @@ class Record:
     ttl: int | None = None
     detail: object = field(default=None, compare=False, repr=False)
     origin: str = field(default="", compare=False, repr=False)
+    namespace: str = field(default="", compare=False, repr=False)
+
+    @property
+    def where(self) -> str:
+        """The record's path in etcd, for texts."""
+        return f"{self.namespace}{self.path}"
 
     @property
     def is_document(self) -> bool:

@@ -46,6 +46,10 @@ class V2Store:
     def endpoints(self) -> tuple[str, ...]:
         return self._client.endpoints
 
+    @property
+    def namespace(self) -> str:
+        return ""
+
     async def origin(self) -> str:
         if not self._client.cluster_id:
             with suppress(EtcdRefused):  # a refusal tells it too
@@ -197,6 +201,8 @@ def _split(collection: Collection, node: Node) -> Iterator[tuple[Path, Node]]:
 def _snapshot(base: Record) -> Snapshot:
     if not isinstance(base.detail, Snapshot):
         raise UsageError(f"{base.path}: this record was not read from an etcd v2")
+    if base.detail.path != base.path:
+        raise UsageError(f"{base.path}: this record was read from {base.detail.path}")
     return base.detail
 
 

@@ -115,6 +115,10 @@ class MemoryStore:
     def endpoints(self) -> tuple[str, ...]:
         return (f"memory://{self.etcd.name}",)
 
+    @property
+    def namespace(self) -> str:
+        return ""
+
     async def origin(self) -> str:
         return self.etcd.name
 
