@@ -7,6 +7,7 @@ from etcdorm.errors import (
     DecodeError,
     EncodeError,
     EtcdormError,
+    FellBehindError,
     FieldFailure,
     HookError,
     LeaseLapsedError,
@@ -22,7 +23,7 @@ from etcdorm.errors import (
     UnconfirmedError,
     UsageError,
 )
-from etcdorm.feed import Feed
+from etcdorm.live import Feed, Live, Table
 from etcdorm.mapping import AsJson, EtcdModel, KeyName, Merge, Place, Sensitive, Values, upgrade
 from etcdorm.mapping.change import Change, Created, Deleted, Expired, Invalid, Updated
 from etcdorm.mapping.hooks import after_delete, after_load, after_save, before_delete, before_load, before_save
@@ -47,6 +48,7 @@ __all__ = [
     "Expired",
     "Failed",
     "Feed",
+    "FellBehindError",
     "FieldFailure",
     "Held",
     "HookError",
@@ -55,6 +57,7 @@ __all__ = [
     "KeyName",
     "LeaseLapsedError",
     "Listing",
+    "Live",
     "LockLostError",
     "LockTimeoutError",
     "Merge",
@@ -69,6 +72,7 @@ __all__ = [
     "Sensitive",
     "ServerError",
     "Session",
+    "Table",
     "Tail",
     "UnavailableError",
     "UnconfirmedError",

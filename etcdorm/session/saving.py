@@ -16,6 +16,7 @@ from etcdorm.errors import (
 )
 from etcdorm.mapping import EtcdModel, Place, Schema, changes, place_of, schema_of, set_place
 from etcdorm.mapping.diff import onto
+from etcdorm.mapping.frozen import check_free
 from etcdorm.mapping.records import is_ours, owns_in, upgraded
 from etcdorm.path import Path
 from etcdorm.session.backoff import Backoff
@@ -32,6 +33,7 @@ async def save(
 ) -> None:
     """Create the record of a new object, or commit what has changed in one that has a place; note its new place."""
     schema = schema_of(type(model))
+    check_free(model, "saved")
     await hooks.before_save(model)
     path = schema.path(model)
     where = f"{store.namespace}{path}"

@@ -10,8 +10,8 @@ from typing import Final, Generic, Self, TypeVar, overload
 
 from etcdorm.errors import DecodeError, PathError, UsageError
 from etcdorm.path import Path
-from etcdorm.store.port import Store
-from etcdorm.store.types import KEEP, Collection, Event, Owns, Record, StaleRecord, Ttl
+from etcdorm.store.port import Observation, Store
+from etcdorm.store.types import KEEP, Collection, Event, Owns, Record, StaleRecord, Step, Ttl
 
 T = TypeVar("T")
 
@@ -88,6 +88,9 @@ class Namespaced:
     def watch(self, collection: Collection) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
         return _Within(self._store.watch(self._real_collection(collection)), self._event)
 
+    def observe(self, collection: Collection) -> AbstractAsyncContextManager[Observation]:
+        return _Observed(self._store.observe(self._real_collection(collection)), self._step)
+
     async def close(self) -> None:
         await self._store.close()
 
@@ -105,7 +108,7 @@ class Namespaced:
         def matches(path: Path) -> bool:
             return collection.matches(Path(path.segments[length:]))
 
-        return Collection(self._real(collection.prefix), length + collection.depth, matches)
+        return Collection(self._real(collection.prefix), length + collection.depth, matches, collection.fixed)
 
     # -- and back -------------------------------------------------------------------------------------------------
 
@@ -128,6 +131,9 @@ class Namespaced:
 
     def _event(self, event: Event) -> Event:
         return replace(event, path=self._path(event.path), old=self._within(event.old), new=self._within(event.new))
+
+    def _step(self, step: Step) -> Step:
+        return Step(tuple(map(self._event, step.events)), step.index)
 
     def _error(self, error: DecodeError) -> DecodeError:
         """The same object: what it carries is within then, and its text as it was."""
@@ -170,6 +176,35 @@ class _Within(Generic[T]):
         return self
 
     async def __anext__(self) -> T:
+        assert self._found is not None
+        return self._within(await anext(self._found))
+
+
+class _Observed:
+    """What a store observes, each step as it is within the namespace. A cancelled ``anext`` loses nothing."""
+
+    def __init__(self, observing: AbstractAsyncContextManager[Observation], within: Callable[[Step], Step]) -> None:
+        self._observing = observing
+        self._within = within
+        self._found: Observation | None = None
+
+    async def __aenter__(self) -> Self:
+        self._found = await self._observing.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._observing.__aexit__(kind, error, traceback)
+
+    @property
+    def connected(self) -> bool:
+        return self._found is not None and self._found.connected
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Step:
         assert self._found is not None
         return self._within(await anext(self._found))
 
