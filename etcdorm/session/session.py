@@ -50,6 +50,11 @@ class Session:
         """The URLs of the cluster; with ``"embedded:"``, of the etcd that was started."""
         return self._store.endpoints
 
+    @property
+    def store(self) -> Store:
+        """The port that the session stands on, for what works with records and not with models."""
+        return self._store
+
     async def save(self, model: M, *, ttl: Ttl = KEEP, on_conflict: OnConflict = "raise") -> M:
         """Write a new object, or what has changed in one that was loaded or saved before: all of it, or nothing.
 
