@@ -7,6 +7,7 @@ from etcdorm.errors import (
     DecodeError,
     EncodeError,
     EtcdormError,
+    FellBehindError,
     FieldFailure,
     HookError,
     LeaseLapsedError,
@@ -21,7 +22,7 @@ from etcdorm.errors import (
     UnconfirmedError,
     UsageError,
 )
-from etcdorm.feed import Feed
+from etcdorm.live import Feed
 from etcdorm.mapping import AsJson, EtcdModel, Merge, Place
 from etcdorm.mapping.change import Change, Created, Deleted, Expired, Invalid, Updated
 from etcdorm.mapping.hooks import after_delete, after_load, after_save, before_delete, before_load, before_save
@@ -46,6 +47,7 @@ __all__ = [
     "Expired",
     "Failed",
     "Feed",
+    "FellBehindError",
     "FieldFailure",
     "Held",
     "HookError",

@@ -16,6 +16,7 @@
     │   ├── ModelError              a model class that can't be mapped
     │   └── EncodeError             a value that can't be stored
     ├── HookError               the write happened, and then a hook behind it failed
+    ├── FellBehindError         a feed's consumer was too slow, and was to be told so by an error
     ├── LockLostError           the lock was not kept until the end of its block
     ├── LockTimeoutError        the lock was not free in time (a TimeoutError)
     └── ServerError             an etcd that was to be started here did not start
@@ -146,6 +147,10 @@ class HookError(EtcdormError):
 
     The write has happened, and its object knows; don't make it again. Several errors are an ExceptionGroup.
     """
+
+
+class FellBehindError(EtcdormError):
+    """The consumer of a feed was too slow, and changes are missing behind those that it was told; watch anew."""
 
 
 class LockLostError(EtcdormError):

@@ -13,6 +13,7 @@ from pydantic.errors import PydanticUndefinedAnnotation
 
 from etcdorm.errors import ModelError, PathError
 from etcdorm.mapping.checks import check_names
+from etcdorm.mapping.frozen import is_frozen, thaw
 from etcdorm.mapping.schema import DECLARATION, Declaration, Layout, compile_schema, schema_of
 from etcdorm.mapping.values import JSON_CONFIG
 from etcdorm.path import Path
@@ -99,6 +100,16 @@ class EtcdModel(BaseModel, metaclass=ModelMetaclass):
             with suppress(PydanticUndefinedAnnotation):  # in a model within: wait, as with one of its own
                 compile_schema(cls)
 
+    def __copy__(self) -> Self:
+        copied = super().__copy__()
+        thaw(copied)
+        return copied
+
+    def __deepcopy__(self, memo: dict[int, object] | None = None) -> Self:
+        copied = super().__deepcopy__(memo)
+        thaw(copied)
+        return copied
+
     @property
     def etcd(self) -> Place | None:
         """Where this object was loaded from or saved to; None when it never was."""
@@ -129,7 +140,12 @@ def place_of(model: EtcdModel) -> Place | None:
 
 
 def set_place(model: EtcdModel, place: Place | None) -> None:
-    """Note where a model is stored, or that it no longer is. The model's values, and ``==``, don't change by it."""
+    """Note where a model is stored, or that it no longer is. The model's values, and ``==``, don't change by it.
+
+    One that is frozen stays as it is: it tells of the moment that it shows.
+    """
+    if is_frozen(model):
+        return
     if place is None:
         model.__dict__.pop(_PLACE, None)
     else:

@@ -7,6 +7,7 @@ from typing import TypeVar
 from etcdorm import hooks
 from etcdorm.errors import AlreadyExistsError, DecodeError, EncodeError, LeaseLapsedError, UsageError
 from etcdorm.mapping import EtcdModel, Place, Schema, changes, place_of, schema_of, set_place
+from etcdorm.mapping.frozen import check_free
 from etcdorm.mapping.records import is_ours
 from etcdorm.path import Path
 from etcdorm.session.backoff import Backoff
@@ -23,6 +24,7 @@ async def save(
 ) -> None:
     """Create the record of a new object, or commit what has changed in one that has a place; note its new place."""
     schema = schema_of(type(model))
+    check_free(model, "saved")
     await hooks.before_save(model)
     path = schema.path(model)
     base = await _known(store, model, path)

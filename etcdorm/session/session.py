@@ -10,8 +10,9 @@ from types import TracebackType
 from typing import Literal, Self, TypeVar, overload
 
 from etcdorm.errors import ConflictError, LeaseLapsedError, UsageError
-from etcdorm.feed import Feed
+from etcdorm.live import Hubs
 from etcdorm.mapping import EtcdModel, Place, schema_of, set_place
+from etcdorm.mapping.frozen import check_free
 from etcdorm.mapping.schema import Layout
 from etcdorm.path import Path, encode_segment
 from etcdorm.recipes.lock import Held, Lock
@@ -22,6 +23,7 @@ from etcdorm.session.defaults import Defaults
 from etcdorm.session.listing import Listing, OnInvalid, OrderBy
 from etcdorm.session.many import OnProgress, Results
 from etcdorm.session.sequence import Latest, Tail
+from etcdorm.session.watching import Watching
 from etcdorm.store import KEEP, Store, Ttl
 
 M = TypeVar("M", bound=EtcdModel)
@@ -31,7 +33,7 @@ LOCKS = Path.parse("/_etcdorm/locks")
 """Where locks lie; hidden, so that listings from above don't show them."""
 
 
-class Session:
+class Session(Watching):
     """Loads, saves and watches models in one store, which it owns and closes.
 
     A session holds no models: what a model knows of its place in etcd is ``model.etcd``. Any number of tasks may use
@@ -44,6 +46,7 @@ class Session:
         self._store = store
         self._timeout = timeout
         self._defaults = Defaults(layout, ttl)
+        self._hubs = Hubs(store)
 
     @property
     def endpoints(self) -> tuple[str, ...]:
@@ -346,6 +349,7 @@ class Session:
         Raises: LeaseLapsedError when it has expired already (saving the object makes it anew, with ``ttl=``);
             UsageError for a model without a TTL.
         """
+        check_free(model, "refreshed")
         place = await saving.known_place(self._store, model, "refreshed")
         if ttl is None:
             ttl = self._defaults.ttl_of(schema_of(type(model)).ttl, KEEP)
@@ -378,19 +382,12 @@ class Session:
                 await saving.fence(self._store, target, held.token)
             yield held
 
-    def watch(self, model: type[M], /, **fields: object) -> Feed[M]:
-        """The records there are, then every change of them, in order: ``async with session.watch(Node) as changes``.
-
-        One save is one change, however many keys it wrote. It resumes after any break; when etcd's history no longer
-        reaches back, it reads anew and marks what differs with ``gap=True``. Key fields narrow it.
-        """
-        schema = schema_of(model)
-        collection = schema.collection(fields)
-        return Feed(self._store.watch(collection), schema, collection.prefix)
-
     async def close(self) -> None:
-        """Close the store and its connections. May be called twice."""
-        await self._store.close()
+        """End what is watched, and close the store and its connections. May be called twice."""
+        try:
+            await self._hubs.close()
+        finally:
+            await self._store.close()
 
     async def __aenter__(self) -> Self:
         return self

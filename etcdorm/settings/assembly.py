@@ -7,9 +7,11 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, InitSettingsSource, PydanticBaseSettingsSource
 
+from etcdorm.errors import DecodeError, FieldFailure
 from etcdorm.settings.names import FieldPath
 from etcdorm.settings.source import EtcdSettingsSource
 
@@ -81,12 +83,7 @@ class Assembled(Generic[S]):
         Raises: UsageError for what is no field.
         """
         path = FieldPath.parse(type(self.settings), name)
-        origins = [
-            Origin(type(source).__name__, _where(source, path))
-            for source, said in zip(self.sources, self.said, strict=True)
-            if path.is_in(said)
-        ]
-        return Explanation(name, tuple(origins), path.value_in(self.settings))
+        return Explanation(name, _origins(path, self.sources, self.said), path.value_in(self.settings))
 
 
 class Assembly(Generic[S]):
@@ -111,17 +108,31 @@ class Assembly(Generic[S]):
     def make(self, fed: Sequence[Fields] | None = None) -> Assembled[S]:
         """New settings; ``fed`` has the records of ``etcd_sources``, so that they are not read.
 
-        Raises: as the constructor does.
+        Raises: DecodeError for settings that are not valid; what a source raises.
         """
         building = _Building(fed)
         token = _building.set(building)
+        refusal: DecodeError | None = None
         try:
             made = self._noting()
+        except ValidationError as error:
+            refusal = self._refusal(error, building)
         finally:
             _building.reset(token)
+        if refusal is not None:
+            raise refusal  # not from within the handler: what Pydantic raises quotes the values, which may be secret
         # It was made by a subclass which adds no field and no method that settings have; now it is what was asked for.
         object.__setattr__(made, "__class__", self._settings)
         return Assembled(made, building.sources, tuple(building.said))
+
+    def _refusal(self, error: ValidationError, building: _Building) -> DecodeError:
+        failures: list[FieldFailure] = []
+        for item in error.errors(include_url=False, include_context=False, include_input=False):
+            name = ".".join(str(part) for part in item["loc"])
+            origins = _origins(FieldPath.of(self._settings, item["loc"]), building.sources, building.said)
+            failures.append(FieldFailure(str(origins[0]) if origins else "settings", name or "*", item["msg"]))
+        paths = [str(source.path) for source in building.sources if isinstance(source, EtcdSettingsSource)]
+        return DecodeError(", ".join(paths), self._settings.__name__, failures)
 
 
 class _Tap(PydanticBaseSettingsSource):
@@ -172,6 +183,14 @@ def _noting(settings: type[S]) -> type[S]:
     return make(settings.__name__, (settings,), members)
 
 
+def _origins(
+    path: FieldPath, sources: Sequence[PydanticBaseSettingsSource], said: Sequence[Said]
+) -> tuple[Origin, ...]:
+    """The sources that say something of a field, in the order in which they count."""
+    pairs = zip(sources, said, strict=True)
+    return tuple(Origin(type(source).__name__, _where(source, path)) for source, data in pairs if path.is_in(data))
+
+
 def _where(source: PydanticBaseSettingsSource, path: FieldPath) -> str:
     if isinstance(source, EtcdSettingsSource):
         return source.where(path)
@@ -197,6 +216,6 @@ def _variable(source: EnvSettingsSource, path: FieldPath) -> str:
 def explain(settings: type[BaseSettings], name: str) -> Explanation:
     """Where the value of a field comes from, if settings are made now: ``explain(Settings, "db.host")``.
 
-    Raises: UsageError for what is no field; what ``Settings()`` raises.
+    Raises: UsageError for what is no field; DecodeError for settings that are not valid; what a source raises.
     """
     return Assembly(settings).make().explain(name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pydantic import AliasChoices, BaseModel
@@ -48,6 +48,24 @@ class FieldPath:
             fields.append(field)
             model = nested_model(field)
         return cls(names, tuple(fields))
+
+    @classmethod
+    def of(cls, settings: type[BaseModel], location: Sequence[int | str]) -> FieldPath:
+        """The field that Pydantic names in an error, maybe by its alias; up to what is in no model."""
+        model: type[BaseModel] | None = settings
+        names: list[str] = []
+        fields: list[FieldInfo] = []
+        for part in location:
+            if model is None:
+                break
+            found = [(name, field) for name, field in model.model_fields.items() if part in input_names(name, field)]
+            if not found:
+                break
+            name, field = found[0]
+            names.append(name)
+            fields.append(field)
+            model = nested_model(field)
+        return cls(tuple(names), tuple(fields))
 
     def __str__(self) -> str:
         return ".".join(self.names)

@@ -52,11 +52,21 @@ class Record:
 @dataclass(frozen=True, slots=True)
 class Collection:
     """Where the records of one kind lie: below ``prefix``, at exactly ``depth`` segments from the root, where
-    ``matches`` says yes."""
+    ``matches`` says yes.
+
+    ``fixed`` are segments behind the prefix, as far as all the records have them in common; None where they differ.
+    """
 
     prefix: Path
     depth: int
     matches: Callable[[Path], bool]
+    fixed: tuple[str | None, ...] = ()
+
+    @property
+    def shape(self) -> tuple[str | None, ...]:
+        """All segments of the records' paths, None where they differ."""
+        known = (*self.prefix.segments, *self.fixed)
+        return known + (None,) * (self.depth - len(known))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +84,18 @@ class Event:
     gap: bool = False
     expired: bool = False
     initial: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one event of the store, or one reading of the whole collection, means for its records: maybe nothing.
+
+    ``index`` is where the store stands then: all that happened up to it has been told. It goes back when the store was
+    made anew. The events of a reading are of one moment.
+    """
+
+    events: tuple[Event, ...]
+    index: int
 
 
 class StaleRecord(Exception):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from etcdorm.errors import DecodeError
 from etcdorm.path import Path
-from etcdorm.store.types import Collection, Event, Record
+from etcdorm.store.types import Collection, Event, Record, Step
 from etcdorm.v2.protocol.snapshot import Key, Snapshot
 from etcdorm.v2.result import EtcdResult, Node
 
@@ -120,3 +120,16 @@ class Replica:
             if self._collection.matches(path):
                 name = "/".join(key.segments[self._collection.depth :])
                 self._keys.setdefault(path, {})[name] = Key.of_node(found.node)
+
+
+class Stepwise:
+    """What a replica tells, with the index of the store at which it does."""
+
+    def __init__(self, replica: Replica) -> None:
+        self._replica = replica
+
+    def replace(self, node: Node | None, index: int, *, initial: bool) -> list[Step]:
+        return [Step(tuple(self._replica.replace(node, index, initial=initial)), index)]
+
+    def apply(self, result: EtcdResult) -> list[Step]:
+        return [Step(tuple(self._replica.apply(result)), result.modifiedIndex)]

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from etcdorm.errors import DecodeError, UsageError
 from etcdorm.path import Path
-from etcdorm.store.types import KEEP, Collection, Event, Owns, Record, Ttl
+from etcdorm.store.types import KEEP, Collection, Event, Owns, Record, Step, Ttl
 from etcdorm.v2.client import Client
 from etcdorm.v2.drive import drive, snapshot_of
 from etcdorm.v2.errors import EtcdKeyNotFound, EtcdNotDir, EtcdRefused
@@ -22,7 +22,7 @@ from etcdorm.v2.protocol.apply import Saved
 from etcdorm.v2.protocol.snapshot import Snapshot
 from etcdorm.v2.protocol.steps import Steps, T
 from etcdorm.v2.protocol.touch import touch
-from etcdorm.v2.replica import Replica
+from etcdorm.v2.replica import Replica, Stepwise
 from etcdorm.v2.request import LONGEST_TTL, check_length
 from etcdorm.v2.result import Node
 from etcdorm.v2.watch import Watch
@@ -121,6 +121,10 @@ class V2Store:
 
     def watch(self, collection: Collection) -> AbstractAsyncContextManager[Watch[Event]]:
         return Watch(self._client, collection.prefix, Replica(collection, self._cluster_id), timeout=self._timeout)
+
+    def observe(self, collection: Collection) -> AbstractAsyncContextManager[Watch[Step]]:
+        steps = Stepwise(Replica(collection, self._cluster_id))
+        return Watch(self._client, collection.prefix, steps, timeout=self._timeout)
 
     def follow(self, collection: Collection, *, after: str | None = "") -> AbstractAsyncContextManager[Watch[Record]]:
         return Watch(self._client, collection.prefix, Line(collection, after, self._cluster_id), timeout=self._timeout)

@@ -11,10 +11,11 @@ from pydantic import AliasChoices, BaseModel, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from etcdorm import DecodeError, EtcdModel, NotFoundError, Session, UnavailableError, UsageError, connect
-from etcdorm.settings import EtcdSettingsSource, NeedsRestart, explain
+from etcdorm.settings import EtcdSettingsSource, NeedsRestart, explain, live_settings
 from etcdorm.settings.restart import Waiting, hold
 from etcdorm.testing import EtcdServer
 from etcdorm.v2 import Client
+from tests.support.raw import DEADLINE
 
 
 class Database(BaseModel):
@@ -141,3 +142,79 @@ def test_fields_that_need_a_restart_stay_as_they_are() -> None:
     assert (held.listen, held.debug) == (":80", True)
     assert waiting == (Waiting("listen", ":80", ":81"),)
     assert hold(running, AppSettings()) == (running, ())
+
+
+# -- live --------------------------------------------------------------------------------------------------------------
+
+
+async def test_live_settings_follow_what_is_in_etcd(etcd: EtcdServer, client: Client, settings_of: Make) -> None:
+    await write(client, db__host="h1")
+    async with live_settings(settings_of(etcd.url)) as live, asyncio.timeout(DEADLINE):
+        first, told = live.value, asyncio.Queue[tuple[str, str]]()
+        live.on_change(lambda old, new: told.put_nowait((old.db.host, new.db.host)), fields="db.host")
+        await write(client, debug="true")
+        await live.until(lambda value: value.debug)
+        await write(client, db__host="h2")
+        assert await told.get() == ("h1", "h2")
+        assert (first.debug, first.db.host) == (False, "h1")
+        assert str(live.explain("db.host")) == "db.host: EtcdSettingsSource (/config/web/db/host)"
+        assert type(live.value).__mro__[1] is AppSettings
+        await client.delete("/config/web", recursive=True)
+        assert (await live.until(lambda value: not value.debug)).db.host == "localhost"
+
+
+async def test_a_bad_edit_keeps_what_was_valid_and_is_told(
+    etcd: EtcdServer, client: Client, settings_of: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    await write(client, db__port="1")
+    async with live_settings(settings_of(etcd.url)) as live, asyncio.timeout(DEADLINE):
+        await write(client, db__port="geheim")
+        await live.until(lambda value: live.error is not None)
+        assert isinstance(live.error, DecodeError)
+        assert [(each.key, each.field) for each in live.error.failures] == [
+            ("EtcdSettingsSource (/config/web/db/port)", "db.port")
+        ]
+        assert live.value.db.port == 1
+        assert "db.port" in caplog.text
+        assert "geheim" not in caplog.text + str(live.error)
+        await write(client, db__port="2")
+        await live.until(lambda value: value.db.port == 2)
+        assert live.error is None
+
+
+async def test_a_field_that_needs_a_restart_is_reported_and_not_taken(
+    etcd: EtcdServer, client: Client, session: Session, settings_of: Make
+) -> None:
+    async with live_settings(settings_of(etcd.url), session) as live, asyncio.timeout(DEADLINE):
+        await write(client, listen=":81")
+        await live.until(lambda value: bool(live.waiting))
+        assert live.waiting == (Waiting("listen", ":80", ":81"),)
+        assert live.value.listen == ":80"
+        await write(client, listen=":80", debug="true")
+        await live.until(lambda value: value.debug)
+        await live.until(lambda value: not live.waiting)
+
+
+async def test_live_settings_outlive_an_etcd_that_restarts(etcd: EtcdServer, settings_of: Make) -> None:
+    async with live_settings(settings_of(etcd.url)) as live, asyncio.timeout(DEADLINE):
+        await asyncio.to_thread(etcd.kill)
+        await asyncio.to_thread(etcd.restart)
+        async with Client(etcd.url) as client:
+            await write(client, debug="true")
+        await live.until(lambda value: value.debug)
+        assert not live.stale
+
+
+async def test_settings_that_are_not_valid_at_the_start_are_refused(
+    etcd: EtcdServer, client: Client, settings_of: Make
+) -> None:
+    await write(client, db__port="many")
+    with pytest.raises(DecodeError, match=r"db\.port"):
+        async with live_settings(settings_of(etcd.url)):
+            pass
+    with pytest.raises(UsageError, match="no EtcdSettingsSource"):
+        async with live_settings(AppSettings):
+            pass
+    with pytest.raises(UnavailableError):
+        async with live_settings(settings_of("http://127.0.0.1:1", timeout=0.3)):
+            pass

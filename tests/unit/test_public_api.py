@@ -32,6 +32,7 @@ NAMES = {
         "Expired",
         "Failed",
         "Feed",
+        "FellBehindError",
         "FieldFailure",
         "Held",
         "HookError",
@@ -159,7 +160,7 @@ METHODS: dict[type, set[str]] = {
         "write",
     },
     etcdorm.v2.Auth: {"disable", "enable", "get_active", "roles", "set_active", "users"},
-    etcdorm.v2.EternalWatch: {"aclose", "call"},
+    etcdorm.v2.EternalWatch: {"aclose", "call", "connected"},
     etcdorm.testing.FaultProxy: {"accept", "cut", "freeze", "methods", "redirect", "refuse", "release", "thaw", "url"},
     etcdorm.testing.EtcdCluster: {
         "abandon",
