@@ -98,7 +98,7 @@ class LiveSettings(Generic[S]):
         return Explanation(name, found.origins, FieldPath.parse(type(self._value), name).value_in(self._value))
 
     async def until(self, condition: Callable[[S], bool], *, timeout: float = 10.0) -> S:
-        """Wait until a condition is true of the settings, which is looked at after each change, and each error; returns them.
+        """Wait until a condition is true of the settings, and return them. It is looked at after each change and error.
 
         Units: ``timeout`` in seconds.
         Raises: UnavailableError when it is not in time.
