@@ -66,6 +66,11 @@ class Session(Watching):
         """What stands before the paths of this session in etcd, as in ``/team-a``; None without one."""
         return self._store.namespace or None
 
+    @property
+    def store(self) -> Store:
+        """The port that the session stands on, for what works with records and not with models."""
+        return self._store
+
     async def save(self, model: M, *, ttl: Ttl = KEEP, on_conflict: OnConflict = "raise") -> M:
         """Write a new object, or what has changed in one that was loaded or saved before: all of it, or nothing.
 
