@@ -9,6 +9,7 @@ from etcdorm.errors import (
     EtcdormError,
     FellBehindError,
     FieldFailure,
+    Holder,
     HookError,
     LeaseLapsedError,
     LockLostError,
@@ -27,8 +28,20 @@ from etcdorm.live import Feed, Live, Table
 from etcdorm.mapping import AsJson, EtcdModel, KeyName, Merge, Place, Sensitive, Values, upgrade
 from etcdorm.mapping.change import Change, Created, Deleted, Expired, Invalid, Updated
 from etcdorm.mapping.hooks import after_delete, after_load, after_save, before_delete, before_load, before_save
-from etcdorm.recipes import Held
-from etcdorm.session import LATEST, Done, Failed, KeyChange, Listing, Migrated, Results, Session, Tail
+from etcdorm.recipes import Held, Lease
+from etcdorm.session import (
+    LATEST,
+    Done,
+    Failed,
+    KeyChange,
+    Leadership,
+    Listing,
+    Migrated,
+    Registration,
+    Results,
+    Session,
+    Tail,
+)
 from etcdorm.store import KEEP
 
 __all__ = [
@@ -51,10 +64,13 @@ __all__ = [
     "FellBehindError",
     "FieldFailure",
     "Held",
+    "Holder",
     "HookError",
     "Invalid",
     "KeyChange",
     "KeyName",
+    "Leadership",
+    "Lease",
     "LeaseLapsedError",
     "Listing",
     "Live",
@@ -68,6 +84,7 @@ __all__ = [
     "PathError",
     "Place",
     "RefusedError",
+    "Registration",
     "Results",
     "Sensitive",
     "ServerError",

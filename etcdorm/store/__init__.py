@@ -2,12 +2,13 @@
 
 from etcdorm.store.namespace import Namespaced
 from etcdorm.store.port import Observation, Store
-from etcdorm.store.types import KEEP, Collection, Event, Owns, Record, StaleRecord, Step, Ttl, Version
+from etcdorm.store.types import KEEP, Collection, Event, FencedRecord, Owns, Record, StaleRecord, Step, Ttl, Version
 
 __all__ = [
     "KEEP",
     "Collection",
     "Event",
+    "FencedRecord",
     "Namespaced",
     "Observation",
     "Owns",

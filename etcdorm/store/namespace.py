@@ -52,25 +52,31 @@ class Namespaced:
         found = await self._store.scan(self._real_collection(collection), owns=owns, after=start)
         return (self._error(each) if isinstance(each, DecodeError) else self._within(each) for each in found)
 
-    async def create(self, path: Path, fields: Mapping[str, str], *, owns: Owns, ttl: int | None = None) -> Record:
-        with self._errors_within():
-            return self._within(await self._store.create(self._real(path), fields, owns=owns, ttl=ttl))
-
-    async def commit(
-        self, base: Record, changes: Mapping[str, str | None], *, ttl: Ttl = KEEP, fence: int | None = None
+    async def create(
+        self, path: Path, fields: Mapping[str, str], *, owns: Owns, ttl: int | None = None, token: int | None = None
     ) -> Record:
         with self._errors_within():
-            return self._within(await self._store.commit(self._real_record(base), changes, ttl=ttl, fence=fence))
+            return self._within(await self._store.create(self._real(path), fields, owns=owns, ttl=ttl, token=token))
 
-    async def remove(self, base: Record, *, owns: Owns) -> None:
+    async def commit(
+        self, base: Record, changes: Mapping[str, str | None], *, ttl: Ttl = KEEP, token: int | None = None
+    ) -> Record:
         with self._errors_within():
-            await self._store.remove(self._real_record(base), owns=owns)
+            return self._within(await self._store.commit(self._real_record(base), changes, ttl=ttl, token=token))
+
+    async def fence(self, base: Record, token: int) -> Record:
+        with self._errors_within():
+            return self._within(await self._store.fence(self._real_record(base), token))
+
+    async def remove(self, base: Record, *, owns: Owns, token: int | None = None, prune: bool = False) -> None:
+        with self._errors_within():
+            await self._store.remove(self._real_record(base), owns=owns, token=token, prune=prune)
 
     async def append(self, directory: Path, text: str, *, ttl: int | None = None) -> Record:
         return self._within(await self._store.append(self._real(directory), text, ttl=ttl))
 
-    async def sequence(self, collection: Collection, *, after: str = "") -> list[Record]:
-        found = await self._store.sequence(self._real_collection(collection), after=after)
+    async def sequence(self, collection: Collection, *, after: str = "", fresh: bool = False) -> list[Record]:
+        found = await self._store.sequence(self._real_collection(collection), after=after, fresh=fresh)
         return [self._within(record) for record in found]
 
     def follow(
@@ -149,7 +155,7 @@ class Namespaced:
         try:
             yield
         except StaleRecord as stale:
-            raise StaleRecord(self._within(stale.current)) from None
+            raise type(stale)(self._within(stale.current)) from None  # a FencedRecord stays one
         except DecodeError as error:
             self._error(error)
             raise

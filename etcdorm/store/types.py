@@ -31,9 +31,9 @@ class Record:
 
     ``fields`` maps relative keys (``port``, ``labels/env``) to text; a record that is one single key in etcd has the
     one relative key ``""``. ``created`` and ``modified`` are the store's indexes. ``ttl`` is in seconds, as of the
-    reading. ``detail`` is the store's own: what it wants to find again when the record comes back to it. ``origin``
-    names the cluster that it was read from; "" is one that is not known. ``namespace`` is the text that stands before
-    ``path`` in etcd.
+    reading. ``fence`` is the token of the newest lock that was taken on it. ``detail`` is the store's own: what it
+    wants to find again when the record comes back to it. ``origin`` names the cluster that it was read from; "" is one
+    that is not known. ``namespace`` is the text that stands before ``path`` in etcd.
     """
 
     path: Path
@@ -42,6 +42,7 @@ class Record:
     created: int
     modified: int
     ttl: int | None = None
+    fence: int | None = None
     detail: object = field(default=None, compare=False, repr=False)
     origin: str = field(default="", compare=False, repr=False)
     namespace: str = field(default="", compare=False, repr=False)
@@ -114,3 +115,8 @@ class StaleRecord(Exception):
     def __init__(self, current: Record | None) -> None:
         super().__init__("the record has changed")
         self.current = current
+
+
+class FencedRecord(StaleRecord):
+    """A write was refused because a lock was taken on the record after that of the writer, who does not hold it any
+    more. It does not leave the session either: users meet LockLostError."""

@@ -126,7 +126,9 @@ class MemoryEtcd:
     def as_record(self, path: Path, entry: Entry) -> Record:
         ttl = None if entry.expires is None else max(1, math.ceil(entry.expires - _now()))
         version = Version(entry.version)
-        return Record(path, dict(entry.fields), version, entry.created, entry.modified, ttl, origin=self.name)
+        return Record(
+            path, dict(entry.fields), version, entry.created, entry.modified, ttl, entry.fence, origin=self.name
+        )
 
     def records(self, collection: Collection) -> Iterator[Record]:
         """Those of a collection, sorted by path."""

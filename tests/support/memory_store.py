@@ -35,13 +35,13 @@ from etcdorm.errors import (
     UsageError,
 )
 from etcdorm.path import Path
-from etcdorm.store import KEEP, Collection, Event, Observation, Owns, Record, StaleRecord, Ttl
+from etcdorm.store import KEEP, Collection, Event, FencedRecord, Observation, Owns, Record, StaleRecord, Ttl
 from tests.support.memory_etcd import RESERVED_FOR, Entry, MemoryEtcd, is_name
 from tests.support.memory_watch import Changes, Line, Stepwise, Watch
 
 T = TypeVar("T")
 
-Verb = Literal["read", "scan", "create", "commit", "remove", "append", "fill", "sequence", "touch", "watch"]
+Verb = Literal["read", "scan", "create", "commit", "fence", "remove", "append", "fill", "sequence", "touch", "watch"]
 """The requests; "fill" is the second one of an append."""
 How = Literal["unavailable", "dropped", "lost", "late", "slow"]
 """Nothing happened, and that is known; nothing happened, and it is not known; it happened, and it is not known; it is
@@ -131,7 +131,9 @@ class MemoryStore:
         found = await self._call("scan", collection.prefix, lambda: list(self.etcd.records(collection)))
         return iter([record for record in found if after is None or record.path.segments > after.segments])
 
-    async def create(self, path: Path, fields: Mapping[str, str], *, owns: Owns, ttl: int | None = None) -> Record:
+    async def create(
+        self, path: Path, fields: Mapping[str, str], *, owns: Owns, ttl: int | None = None, token: int | None = None
+    ) -> Record:
         _check_ttl(ttl)
         _check_shape(path, fields)
 
@@ -140,12 +142,12 @@ class MemoryStore:
             if entry is not None and any(owns(name) for name in entry.fields):
                 raise StaleRecord(self.etcd.record(path))
             left = {} if entry is None else entry.fields
-            return self._record(path, self.etcd.put(path, {**left, **fields}, ttl=ttl))
+            return self._record(path, self.etcd.put(path, {**left, **fields}, ttl=ttl, fence=token))
 
         return await self._call("create", path, create)
 
     async def commit(
-        self, base: Record, changes: Mapping[str, str | None], *, ttl: Ttl = KEEP, fence: int | None = None
+        self, base: Record, changes: Mapping[str, str | None], *, ttl: Ttl = KEEP, token: int | None = None
     ) -> Record:
         if ttl is not KEEP:
             _check_ttl(ttl)
@@ -155,8 +157,8 @@ class MemoryStore:
         _check_shape(base.path, texts)
 
         def commit() -> Record:
-            entry = self._current(base)
-            entry.fence = max((each for each in (fence, entry.fence) if each is not None), default=None)
+            entry = self._current(base, token)
+            entry.fence = max((each for each in (token, entry.fence) if each is not None), default=None)
             kept = {name: text for name, text in entry.fields.items() if name not in changes}
             self.etcd.change(
                 base.path, entry, kept | {name: text for name, text in changes.items() if text is not None}
@@ -167,9 +169,18 @@ class MemoryStore:
 
         return await self._call("commit", base.path, commit)
 
-    async def remove(self, base: Record, *, owns: Owns) -> None:
-        def remove() -> None:
+    async def fence(self, base: Record, token: int) -> Record:
+        def fence() -> Record:
             entry = self._current(base)
+            entry.fence = token
+            self.etcd.change(base.path, entry, entry.fields)
+            return self._record(base.path, entry)
+
+        return await self._call("fence", base.path, fence)
+
+    async def remove(self, base: Record, *, owns: Owns, token: int | None = None, prune: bool = False) -> None:
+        def remove() -> None:
+            entry = self._current(base, token)
             left = {name: text for name, text in entry.fields.items() if not owns(name)}
             if left and not base.is_document:
                 entry.living = False
@@ -203,7 +214,7 @@ class MemoryStore:
             if record is not None:
                 return record
 
-    async def sequence(self, collection: Collection, *, after: str = "") -> list[Record]:
+    async def sequence(self, collection: Collection, *, after: str = "", fresh: bool = False) -> list[Record]:
         self._check_after(after)
 
         def sequence() -> list[Record]:
@@ -305,23 +316,25 @@ class MemoryStore:
     def _record(self, path: Path, entry: Entry) -> Record:
         return self.etcd.as_record(path, entry)
 
-    def _current(self, base: Record) -> Entry:
+    def _current(self, base: Record, token: int | None = None) -> Entry:
         """The entry, which must be as it was read.
 
-        Raises: StaleRecord; LeaseLapsedError.
+        Raises: StaleRecord; FencedRecord; LeaseLapsedError.
         """
         entry = self.etcd.entry(base.path)
         if entry is None and base.ttl is not None and not base.is_document:
             raise LeaseLapsedError(f"{base.path}: its TTL ran out before this call could keep it")
         if entry is None or not self._is_current(base, entry):
             raise StaleRecord(self.etcd.record(base.path))
+        if token is not None and token < (entry.fence or 0):
+            raise FencedRecord(self.etcd.record(base.path))
         return entry
 
     def _is_current(self, base: Record, entry: Entry) -> bool:
         if not entry.living or entry.reserved or entry.created != base.created:
             return False
         if base.is_document:  # a touch moves its version too, and is nobody's conflict
-            return dict(entry.fields) == dict(base.fields)
+            return (entry.fence, dict(entry.fields)) == (base.fence, dict(base.fields))
         return entry.version == base.version
 
     def _check_after(self, after: str | None) -> None:
