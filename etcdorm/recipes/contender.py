@@ -8,7 +8,6 @@ import logging
 import os
 import secrets
 import socket
-from contextlib import suppress
 from datetime import UTC, datetime
 
 from etcdorm.errors import EtcdormError, Holder, LeaseLapsedError, UnconfirmedError
@@ -102,10 +101,15 @@ class Contender:
         try:
             return await self._store.append(self.directory, text, ttl=self._ttl)
         except UnconfirmedError:
-            for record in await self._store.sequence(queue_at(self.directory), fresh=True):
-                if self._is_mine(record):
-                    return record
-            raise
+            record = await self._find()
+            if record is None:
+                raise
+            return record
+
+    async def _find(self) -> Record | None:
+        """The place that was made, if it was."""
+        line = await self._store.sequence(queue_at(self.directory), fresh=True)
+        return next((record for record in line if self._is_mine(record)), None)
 
     async def _touch(self) -> None:
         self._record = await self._store.touch(self.record, ttl=self._ttl)
@@ -114,8 +118,9 @@ class Contender:
         record = self._record
         if record is None and self._appending is not None:
             # It may have landed already, or be about to: it comes to its end, so that it can be taken back.
-            with suppress(EtcdormError):
-                record = await asyncio.shield(self._appending)
+            await asyncio.wait([self._appending])
+            failed = self._appending.cancelled() or self._appending.exception() is not None
+            record = await self._find() if failed else self._appending.result()
         while record is not None and self._is_mine(record):
             try:
                 return await self._store.remove(record, owns=lambda name: True, prune=True)

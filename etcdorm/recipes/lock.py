@@ -152,7 +152,7 @@ class Lock:
         assert self._guard is not None
         assert self._held is not None
         cancelled = self._guard.close(error)
-        lost = self._held.lost.is_set()
+        lost = not self._held.valid  # also when the loop has stood still, and nobody could say so yet
         await to_end(self._leave())
         _holding.set(holding())
         if cancelled or (lost and error is None):

@@ -86,8 +86,9 @@ class KeepAlive:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         assert self._lease is not None
+        valid = self._lease.valid
         await self._keeper.stop(self._lease)
-        if self._lease.lost.is_set() and error is None:
+        if not valid and error is None:
             raise LeaseLapsedError(
                 f"{self._lease.name}: the record could not be kept alive until the end of its block "
                 f"({self._lease.reason}); save the object again, with ttl=, if it shall exist"
