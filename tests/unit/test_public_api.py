@@ -40,6 +40,7 @@ NAMES = {
         "KeyChange",
         "LeaseLapsedError",
         "Listing",
+        "Live",
         "LockLostError",
         "LockTimeoutError",
         "Merge",
@@ -53,6 +54,7 @@ NAMES = {
         "Results",
         "ServerError",
         "Session",
+        "Table",
         "Tail",
         "UnavailableError",
         "UnconfirmedError",
@@ -107,7 +109,12 @@ NAMES = {
     "etcdorm.testing": {"EtcdBinary", "EtcdCluster", "EtcdServer", "Fate", "FaultProxy", "Seen", "find_binary"},
 }
 
+KEPT = {"on_change", "reach", "ready", "stale", "until", "version", "wait_ready"}
+
 METHODS: dict[type, set[str]] = {
+    etcdorm.Feed: {"fell_behind"},
+    etcdorm.Live: {*KEPT, "error", "get", "value"},
+    etcdorm.Table: {*KEPT, "invalid", "items", "keys", "values"},
     etcdorm.Session: {
         "append",
         "records",
@@ -122,6 +129,7 @@ METHODS: dict[type, set[str]] = {
         "get",
         "keys",
         "list",
+        "live",
         "load",
         "load_all",
         "lock",
@@ -131,6 +139,7 @@ METHODS: dict[type, set[str]] = {
         "reload",
         "save",
         "save_all",
+        "table",
         "update",
         "watch",
     },
@@ -181,6 +190,7 @@ METHODS: dict[type, set[str]] = {
         "urls",
     },
     etcdorm.testing.EtcdServer: {
+        "abandon",
         "binary",
         "data_dir",
         "kill",
@@ -211,7 +221,8 @@ def test_every_offered_name_is_there(module: str) -> None:
 
 @pytest.mark.parametrize("kind", METHODS, ids=lambda kind: kind.__name__)
 def test_a_class_offers_these_methods_and_no_others(kind: type) -> None:
-    assert {name for name in vars(kind) if not name.startswith("_")} == METHODS[kind]
+    ours = [vars(each) for each in kind.__mro__ if each.__module__.startswith("etcdorm.")]
+    assert {name for names in ours for name in names if not name.startswith("_")} == METHODS[kind]
 
 
 def test_a_model_has_these_names_of_its_own_and_no_others() -> None:
