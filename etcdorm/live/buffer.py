@@ -25,7 +25,7 @@ class Buffer:
         self._initial = 0
         self._latest: dict[Path, Event] | None = None
         self._owes_gap = False
-        self.over = False
+        self.over: bool = False
 
     def __len__(self) -> int:
         return len(self._every) if self._latest is None else len(self._latest)

@@ -115,6 +115,8 @@ class Feed(Generic[M]):
         """What tells whether the model is another one: its fields, as of this version."""
         if record is None:
             return {}
+        if record.error is not None:
+            return dict(record.fields)
         try:
             fields = upgraded(self._schema, record)
         except DecodeError:

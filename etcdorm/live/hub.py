@@ -40,9 +40,9 @@ class Hub:
     """A copy of some records, kept current by a task that has the one watch of them, and those who are told of it."""
 
     def __init__(self, store: Store, collection: Collection) -> None:
-        self.collection = collection
-        self.name = f"{store.namespace}{collection.prefix}"
-        self.users = 0
+        self.collection: Collection = collection
+        self.name: str = f"{store.namespace}{collection.prefix}"
+        self.users: int = 0
         self._store = store
         self._records: dict[Path, Record] = {}
         self._index = 0

@@ -18,7 +18,7 @@ class _Inbox:
     """A subscriber of which a consumer waits for something."""
 
     def __init__(self, collection: Collection) -> None:
-        self.collection = collection
+        self.collection: Collection = collection
         self._arrived = asyncio.Event()
         self._error: EtcdormError | None = None
         self._end: BaseException | None = None
@@ -56,7 +56,7 @@ class Changes(_Inbox):
         self._name = f"{namespace}{collection.prefix}"
         self._buffer = Buffer(limit, strict=strict)
         self._limit = limit
-        self.fell_behind = 0
+        self.fell_behind: int = 0
 
     def told(self, events: list[Event], index: int) -> None:
         for event in events:

@@ -138,7 +138,7 @@ class Keeper:
     """Keeps a file up to date with the last valid records, at most once in some seconds, and at the end."""
 
     def __init__(self, file: LastGood, *, patience: float) -> None:
-        self.patience = patience
+        self.patience: float = patience
         self._file = file
         self._records: dict[Path, Mapping[str, str]] = {}
         self._changed = asyncio.Event()

@@ -50,11 +50,11 @@ class Mirror(Generic[M]):
         keeper: Keeper | None,
         timeout: float,
     ) -> None:
-        self.name = f"{hubs.namespace}{collection.prefix}"
-        self.models = Models[M](key_of)
-        self.version = 0
-        self.is_ready = False
-        self.has_ended = False
+        self.name: str = f"{hubs.namespace}{collection.prefix}"
+        self.models: Models[M] = Models(key_of)
+        self.version: int = 0
+        self.is_ready: bool = False
+        self.has_ended: bool = False
         self._hubs = hubs
         self._schema = schema
         self._collection = collection
@@ -65,7 +65,7 @@ class Mirror(Generic[M]):
         self._error: BaseException | None = None
         self._moved = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self.was_entered = False
+        self.was_entered: bool = False
 
     @property
     def is_stale(self) -> bool:

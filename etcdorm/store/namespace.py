@@ -130,7 +130,8 @@ class Namespaced:
     def _within(self, record: Record | None) -> Record | None:
         if record is None:
             return None
-        return replace(record, path=self._path(record.path), namespace=self.namespace)
+        error = None if record.error is None else self._error(record.error)
+        return replace(record, path=self._path(record.path), namespace=self.namespace, error=error)
 
     def _path(self, real: Path) -> Path:
         return Path(real.segments[len(self._prefix.segments) :])
@@ -143,6 +144,8 @@ class Namespaced:
 
     def _error(self, error: DecodeError) -> DecodeError:
         """The same object: what it carries is within then, and its text as it was."""
+        if error.namespace == self.namespace:
+            return error  # a watch brings the same record twice: as new, and then as old
         prefix = str(self._prefix)
         error.path = error.path.removeprefix(prefix)
         error.failures = tuple(replace(each, key=each.key.removeprefix(prefix)) for each in error.failures)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, Literal, NewType
 
+from etcdorm.errors import DecodeError
 from etcdorm.path import Path
 
 Version = NewType("Version", int)
@@ -33,7 +34,8 @@ class Record:
     one relative key ``""``. ``created`` and ``modified`` are the store's indexes. ``ttl`` is in seconds, as of the
     reading. ``fence`` is the token of the newest lock that was taken on it. ``detail`` is the store's own: what it
     wants to find again when the record comes back to it. ``origin`` names the cluster that it was read from; "" is one
-    that is not known. ``namespace`` is the text that stands before ``path`` in etcd.
+    that is not known. ``namespace`` is the text that stands before ``path`` in etcd. With an ``error`` there is a
+    record, and the store can't read it; only watches tell of such.
     """
 
     path: Path
@@ -46,6 +48,7 @@ class Record:
     detail: object = field(default=None, compare=False, repr=False)
     origin: str = field(default="", compare=False, repr=False)
     namespace: str = field(default="", compare=False, repr=False)
+    error: DecodeError | None = field(default=None, compare=False, repr=False)
 
     @property
     def where(self) -> str:

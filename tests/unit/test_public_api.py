@@ -44,6 +44,7 @@ NAMES = {
         "Lease",
         "LeaseLapsedError",
         "Listing",
+        "Live",
         "LockLostError",
         "LockTimeoutError",
         "Merge",
@@ -59,6 +60,7 @@ NAMES = {
         "Sensitive",
         "ServerError",
         "Session",
+        "Table",
         "Tail",
         "UnavailableError",
         "UnconfirmedError",
@@ -113,7 +115,12 @@ NAMES = {
     "etcdorm.testing": {"EtcdBinary", "EtcdCluster", "EtcdServer", "Fate", "FaultProxy", "Seen", "find_binary"},
 }
 
+KEPT = {"on_change", "reach", "ready", "stale", "until", "version", "wait_ready"}
+
 METHODS: dict[type, set[str]] = {
+    etcdorm.Feed: {"fell_behind"},
+    etcdorm.Live: {*KEPT, "error", "get", "value"},
+    etcdorm.Table: {*KEPT, "invalid", "items", "keys", "values"},
     etcdorm.Session: {
         "append",
         "records",
@@ -131,6 +138,7 @@ METHODS: dict[type, set[str]] = {
         "keys",
         "leader",
         "list",
+        "live",
         "load",
         "load_all",
         "lock",
@@ -142,6 +150,8 @@ METHODS: dict[type, set[str]] = {
         "reload",
         "save",
         "save_all",
+        "store",
+        "table",
         "update",
         "watch",
     },
@@ -192,6 +202,7 @@ METHODS: dict[type, set[str]] = {
         "urls",
     },
     etcdorm.testing.EtcdServer: {
+        "abandon",
         "binary",
         "data_dir",
         "kill",
@@ -222,8 +233,8 @@ def test_every_offered_name_is_there(module: str) -> None:
 
 @pytest.mark.parametrize("kind", METHODS, ids=lambda kind: kind.__name__)
 def test_a_class_offers_these_methods_and_no_others(kind: type) -> None:
-    parts = [base for base in kind.__mro__ if base is kind or base.__module__.startswith("etcdorm.session.")]
-    assert {name for base in parts for name in vars(base) if not name.startswith("_")} == METHODS[kind]
+    ours = [vars(each) for each in kind.__mro__ if each.__module__.startswith("etcdorm.")]
+    assert {name for names in ours for name in names if not name.startswith("_")} == METHODS[kind]
 
 
 def test_a_model_has_these_names_of_its_own_and_no_others() -> None:
