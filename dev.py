@@ -2,7 +2,7 @@
 
 usage:
   python3 dev.py demo              start a real etcd and walk through what etcdorm does with it
-  python3 dev.py test              every check: ruff, mypy, import-linter, pytest
+  python3 dev.py test              every check: ruff, mypy, pyright, import-linter, pytest
   python3 dev.py test ARGUMENT...  pytest alone, with these arguments, as in: dev.py test tests/unit -k path
   python3 dev.py bench             how fast the v2 client is, beside others, on a real etcd
   python3 dev.py bench --help      what else can be said to it
@@ -53,8 +53,12 @@ CHECKS = {
     "ruff check": ("-m", "ruff", "check"),
     "ruff format": ("-m", "ruff", "format", "--check"),
     "mypy": ("-m", "mypy"),
+    "pyright": ("-m", "basedpyright"),
     "import-linter": ("-c", "from importlinter.cli import lint_imports_command as main; main()"),
 }
+
+# Most tests wait for an etcd or for time to pass, so more of them at once than there are processors are soonest done.
+EVERY_TEST = ("-m", "pytest", "-n", "4", "--dist", "loadgroup")
 
 # The extras that pip is asked for: each brings all that those before it do.
 EXTRAS = ("server", "dev", "dev,bench")
@@ -94,8 +98,8 @@ def test() -> int:
     """Run every check, also after one has failed; pytest comes last, and its summary ends the output."""
     failed = [name for name, command in CHECKS.items() if not quietly(name, [str(PYTHON), *command])]
     if not failed:
-        become("-m", "pytest")
-    tests = subprocess.run([PYTHON, "-m", "pytest"], env=environment(os.environ), cwd=ROOT, check=False)
+        become(*EVERY_TEST)
+    tests = subprocess.run([PYTHON, *EVERY_TEST], env=environment(os.environ), cwd=ROOT, check=False)
     if tests.returncode:
         failed.append("pytest")
     print("failed: " + ", ".join(failed), file=sys.stderr)

@@ -7,6 +7,7 @@ from etcdorm.errors import (
     DecodeError,
     EncodeError,
     EtcdormError,
+    FellBehindError,
     FieldFailure,
     Holder,
     HookError,
@@ -14,6 +15,7 @@ from etcdorm.errors import (
     LockLostError,
     LockTimeoutError,
     ModelError,
+    NewerVersionError,
     NotFoundError,
     PathError,
     RefusedError,
@@ -22,12 +24,24 @@ from etcdorm.errors import (
     UnconfirmedError,
     UsageError,
 )
-from etcdorm.feed import Feed
-from etcdorm.mapping import AsJson, EtcdModel, Merge, Place
+from etcdorm.live import Feed, Live, Table
+from etcdorm.mapping import AsJson, EtcdModel, KeyName, Merge, Place, Sensitive, Values, upgrade
 from etcdorm.mapping.change import Change, Created, Deleted, Expired, Invalid, Updated
 from etcdorm.mapping.hooks import after_delete, after_load, after_save, before_delete, before_load, before_save
 from etcdorm.recipes import Held, Lease
-from etcdorm.session import LATEST, Done, Failed, Leadership, Listing, Registration, Results, Session, Tail
+from etcdorm.session import (
+    LATEST,
+    Done,
+    Failed,
+    KeyChange,
+    Leadership,
+    Listing,
+    Migrated,
+    Registration,
+    Results,
+    Session,
+    Tail,
+)
 from etcdorm.store import KEEP
 
 __all__ = [
@@ -47,32 +61,41 @@ __all__ = [
     "Expired",
     "Failed",
     "Feed",
+    "FellBehindError",
     "FieldFailure",
     "Held",
     "Holder",
     "HookError",
     "Invalid",
+    "KeyChange",
+    "KeyName",
     "Leadership",
     "Lease",
     "LeaseLapsedError",
     "Listing",
+    "Live",
     "LockLostError",
     "LockTimeoutError",
     "Merge",
+    "Migrated",
     "ModelError",
+    "NewerVersionError",
     "NotFoundError",
     "PathError",
     "Place",
     "RefusedError",
     "Registration",
     "Results",
+    "Sensitive",
     "ServerError",
     "Session",
+    "Table",
     "Tail",
     "UnavailableError",
     "UnconfirmedError",
     "Updated",
     "UsageError",
+    "Values",
     "after_delete",
     "after_load",
     "after_save",
@@ -80,4 +103,5 @@ __all__ = [
     "before_load",
     "before_save",
     "connect",
+    "upgrade",
 ]

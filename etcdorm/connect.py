@@ -37,18 +37,20 @@ async def connect(
     timeout: float = 10.0,
     layout: Layout = "directory",
     ttl: int | None = None,
+    namespace: str | None = None,
     observers: Sequence[Observer] = (),
 ) -> AsyncIterator[Session]:
     """A session on an etcd cluster: ``async with connect("http://127.0.0.1:2379") as session``.
 
     ``endpoints`` is a URL, or several of one cluster; or ``"embedded:"`` for an etcd that is started for this session
     and ends with it, with ``"embedded:./data"`` for one that keeps its data in that directory. Or the endpoints are the
-    SRV records of ``srv_domain``. ``layout`` and ``ttl`` are for classes that say nothing of them. The other parameters
-    are those of ``etcdorm.v2.Client``. Nothing is asked of the cluster before the first call.
+    SRV records of ``srv_domain``. ``layout`` and ``ttl`` are for classes that say nothing of them. With a
+    ``namespace``, a path as ``/team-a``, all that the session reads and writes lies below it (docs/namespaces.md). The
+    other parameters are those of ``etcdorm.v2.Client``. Nothing is asked of the cluster before the first call.
     Units: ``ttl`` in whole seconds; ``timeout`` in seconds, the deadline of each call of the session over all endpoints
         and tries.
-    Raises: UsageError for what is no endpoint, and for files that can't be used; ServerError when an embedded etcd
-        can't be started.
+    Raises: UsageError for what is no endpoint or namespace, and for files that can't be used; ServerError when an
+        embedded etcd can't be started.
     """
 
     def open_session(urls: Sequence[str] | None) -> Session:
@@ -71,7 +73,7 @@ async def connect(
             timeout=timeout,
             observers=observers,
         )
-        return Session(V2Store(client, timeout=timeout), timeout=timeout, layout=layout, ttl=ttl)
+        return Session(V2Store(client, timeout=timeout), timeout=timeout, layout=layout, ttl=ttl, namespace=namespace)
 
     if isinstance(endpoints, str) and endpoints.startswith(EMBEDDED):
         directory = endpoints.removeprefix(EMBEDDED)

@@ -11,11 +11,13 @@
     │   ├── AlreadyExistsError
     │   └── ConflictError           .base  .mine  .theirs  .fields  .clashes
     ├── DecodeError             what is stored does not fit the model: .failures names each key, field and text
+    │   └── NewerVersionError       newer code wrote it: .found  .known
     ├── UsageError              the call can't be right; nothing was sent
     │   ├── PathError               a text that can't be an etcd path
     │   ├── ModelError              a model class that can't be mapped
     │   └── EncodeError             a value that can't be stored
     ├── HookError               the write happened, and then a hook behind it failed
+    ├── FellBehindError         a feed's consumer was too slow, and was to be told so by an error
     ├── LockLostError           the lock was not kept until the end of its block
     ├── LockTimeoutError        the lock was not free in time (a TimeoutError)
     └── ServerError             an etcd that was to be started here did not start
@@ -90,15 +92,15 @@ class ConflictError(RefusedError):
         self.base = base
         self.mine = mine
         self.theirs = theirs
-        self.fields = tuple(fields)
-        self.clashes = tuple(clashes)
+        self.fields: tuple[str, ...] = tuple(fields)
+        self.clashes: tuple[str, ...] = tuple(clashes)
 
 
 @dataclass(frozen=True, slots=True)
 class FieldFailure:
     """One thing in a record that does not fit: the etcd key, the field's path in the model, and what is wrong.
 
-    ``text`` is what is stored there; None when there is nothing, or no one key is to blame.
+    ``text`` is what is stored there; None when there is nothing, no one key is to blame, or there is a secret in it.
     """
 
     key: str
@@ -115,15 +117,51 @@ class FieldFailure:
 
 
 class DecodeError(EtcdormError):
-    """A stored record does not fit its model; every failing key, field and text is in ``failures``."""
+    """A stored record does not fit its model; every failing key, field and text is in ``failures``.
+
+    In a session with a namespace, ``path`` and the keys are those within it, and ``namespace`` is what stands before
+    them in etcd; the message has it all.
+    """
 
     def __init__(self, path: str, model: str, failures: Sequence[FieldFailure]) -> None:
         self.path = path
         self.model = model
-        self.failures = tuple(failures)
-        lines = [f"{path} does not hold a valid {model}:"]
-        lines += [f"  {failure}" for failure in self.failures]
-        super().__init__("\n".join(lines))
+        self.failures: tuple[FieldFailure, ...] = tuple(failures)
+        self._namespace = ""
+        super().__init__(self._text())
+
+    @property
+    def namespace(self) -> str:
+        return self._namespace
+
+    @namespace.setter
+    def namespace(self, namespace: str) -> None:
+        self._namespace = namespace
+        super().__init__(self._text())  # which is what args and str are made of
+
+    def _text(self) -> str:
+        lines = [f"{self._namespace}{self.path} does not hold a valid {self.model}:"]
+        lines += [f"  {self._namespace}{failure}" for failure in self.failures]
+        return "\n".join(lines)
+
+
+class NewerVersionError(DecodeError):
+    """A record is of a newer version of its class than this code knows, so it is neither read nor changed.
+
+    ``found`` is the version of the record, ``known`` that of the class here. Bring this program up to the newer code.
+    """
+
+    def __init__(self, path: str, model: str, failure: FieldFailure, *, found: int, known: int) -> None:
+        self.found = found
+        self.known = known
+        super().__init__(path, model, [failure])
+
+    def _text(self) -> str:
+        return (
+            f"{self._namespace}{self.path} holds version {self.found} of {self.model}, and this code knows "
+            f"{self.model} up to version {self.known}, so it neither reads nor changes the record; bring this program "
+            "up to the code that wrote it"
+        )
 
 
 class UsageError(EtcdormError, ValueError):
@@ -147,6 +185,10 @@ class HookError(EtcdormError):
 
     The write has happened, and its object knows; don't make it again. Several errors are an ExceptionGroup.
     """
+
+
+class FellBehindError(EtcdormError):
+    """The consumer of a feed was too slow, and changes are missing behind those that it was told; watch anew."""
 
 
 class LockLostError(EtcdormError):

@@ -19,22 +19,22 @@ async def before_save(model: EtcdModel) -> None:
     await _all(model, schema_of(type(model)).hooks.before_save, "before_save", "nothing was written")
 
 
-async def after_save(model: EtcdModel, path: Path) -> None:
-    """Raises: HookError."""
-    await _each(model, schema_of(type(model)).hooks.after_save, "after_save", f"{path} was saved")
+async def after_save(model: EtcdModel, where: str) -> None:
+    """``where`` is the record's path in etcd. Raises: HookError."""
+    await _each(model, schema_of(type(model)).hooks.after_save, "after_save", f"{where} was saved")
 
 
-async def before_load(schema: Schema[M], path: Path) -> None:
-    """Raises what a hook raises."""
+async def before_load(schema: Schema[M], path: Path, *, namespace: str) -> None:
+    """``path`` is what the hook is told, within a namespace. Raises what a hook raises."""
     for name in schema.hooks.before_load:
-        await _call(schema.model, name, "before_load", f"{path} was not read", str(path))
+        await _call(schema.model, name, "before_load", f"{namespace}{path} was not read", str(path))
 
 
 async def after_load(model: M) -> M:
     """The same object. Raises what a hook raises."""
     names = schema_of(type(model)).hooks.after_load
     if names:
-        await _all(model, names, "after_load", f"on loading {model.etcd.path if model.etcd else 'it'}")
+        await _all(model, names, "after_load", f"on loading {model.etcd.record.where if model.etcd else 'it'}")
     return model
 
 
@@ -43,9 +43,9 @@ async def before_delete(model: EtcdModel) -> None:
     await _all(model, schema_of(type(model)).hooks.before_delete, "before_delete", "nothing was deleted")
 
 
-async def after_delete(model: EtcdModel, path: str) -> None:
-    """Raises: HookError."""
-    await _each(model, schema_of(type(model)).hooks.after_delete, "after_delete", f"{path} was deleted")
+async def after_delete(model: EtcdModel, where: str) -> None:
+    """``where`` is the path in etcd that the record had. Raises: HookError."""
+    await _each(model, schema_of(type(model)).hooks.after_delete, "after_delete", f"{where} was deleted")
 
 
 async def _all(model: EtcdModel, names: tuple[str, ...], kind: str, outcome: str) -> None:

@@ -15,7 +15,7 @@ class Block(ABC):
     """``abandoned`` is set when the start that another thread is in should give up."""
 
     def __init__(self) -> None:
-        self.abandoned = threading.Event()
+        self.abandoned: threading.Event = threading.Event()
 
     @abstractmethod
     def start(self) -> None: ...

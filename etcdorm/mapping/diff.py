@@ -32,6 +32,14 @@ def changes(before: Mapping[str, str], after: Mapping[str, str], stored: Mapping
     return result
 
 
+def onto(
+    stored: Mapping[str, str], current: Mapping[str, str], changed: Mapping[str, str | None]
+) -> dict[str, str | None]:
+    """The keys to set, and to delete (None), so that ``stored`` becomes what ``current`` is after these changes."""
+    after = {**current, **changed}
+    return {key: after.get(key) for key in {**stored, **after} if stored.get(key) != after.get(key)}
+
+
 def _gone(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[str, ...]:
     """The directories, each with a slash at its end, that had keys and have none left."""
     left = {directory for key in after for directory in _above(key)} | {f"{key}/" for key in after}

@@ -10,7 +10,7 @@ from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError
 from etcdorm.errors import ModelError, UsageError
 from etcdorm.mapping.annotations import bare
 from etcdorm.mapping.codecs import Codec, ScalarCodec
-from etcdorm.mapping.scalars import write
+from etcdorm.mapping.scalars import Read, write
 from etcdorm.mapping.values import same
 
 
@@ -24,15 +24,15 @@ class KeyField:
     def __init__(self, model: type[BaseModel], name: str, codec: Codec) -> None:
         field = model.model_fields[name]
         self.name = name
-        self.label = f"{model.__name__}.{name}"
+        self.label: str = f"{model.__name__}.{name}"
         if not isinstance(codec, ScalarCodec):
             raise ModelError(
                 f"{self.label}: a key field is plain text in the path, so it must be a str, int, UUID, Enum or another"
                 f" scalar, and {field.annotation} is not; take it out of the path, or change its type"
             )
         origin = bare(field.annotation).origin
-        self.is_free_text = isinstance(origin, type) and issubclass(origin, str) and not issubclass(origin, Enum)
-        self.read = codec.read
+        self.is_free_text: bool = isinstance(origin, type) and issubclass(origin, str) and not issubclass(origin, Enum)
+        self.read: Read = codec.read
         self._adapter: TypeAdapter[object] = TypeAdapter(field.rebuild_annotation(), config=model.model_config)
 
     def validate(self, value: object) -> object:

@@ -8,12 +8,15 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self, Unpack, get_args
 
-from pydantic import BaseModel, ConfigDict
-from pydantic.errors import PydanticUndefinedAnnotation
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
+from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation
+from pydantic_core import CoreSchema
 
 from etcdorm.errors import ModelError, PathError
-from etcdorm.mapping.checks import check_names
+from etcdorm.mapping.checks import check_names, unknown_type
+from etcdorm.mapping.frozen import is_frozen, thaw
 from etcdorm.mapping.schema import DECLARATION, Declaration, Layout, compile_schema, schema_of
+from etcdorm.mapping.secrets import hide, hide_in_errors
 from etcdorm.mapping.values import JSON_CONFIG
 from etcdorm.path import Path
 from etcdorm.store.types import Record
@@ -63,7 +66,8 @@ class EtcdModel(BaseModel, metaclass=ModelMetaclass):
 
     ``class Node(EtcdModel, path="/nodes/{name}")`` keeps each field in keys of its own, below ``/nodes/<name>``;
     ``layout="document"`` keeps the model as JSON in one key. A record is made with the ``ttl``, in whole seconds,
-    unless the save says another. All three are inherited, and a class without a path is abstract.
+    unless the save says another. ``version`` counts the forms that its records have had; ``upgrade`` tells how one
+    becomes the next. All four are inherited, and a class without a path is abstract.
     Pydantic's settings are class arguments too, as in ``frozen=True``.
 
     Raises: ModelError for a class that can't be mapped, when it is made, or first used if it has forward references.
@@ -77,6 +81,7 @@ class EtcdModel(BaseModel, metaclass=ModelMetaclass):
         path: str | None = None,
         layout: Layout | None = None,
         ttl: int | None = None,
+        version: int | None = None,
         **config: Unpack[ConfigDict],
     ) -> None:
         super().__init_subclass__(**config)
@@ -86,18 +91,40 @@ class EtcdModel(BaseModel, metaclass=ModelMetaclass):
             raise ModelError(f"{cls.__name__}: the layout {layout!r} must be one of {get_args(Layout)}")
         if ttl is not None and (isinstance(ttl, bool) or not isinstance(ttl, int) or ttl < 1):
             raise ModelError(f"{cls.__name__}: the ttl {ttl!r} must be whole seconds, from 1 on")
+        if version is not None and (isinstance(version, bool) or not isinstance(version, int) or version < 1):
+            raise ModelError(f"{cls.__name__}: the version {version!r} must be a whole number, from 1 on")
         inherited: object = getattr(cls, DECLARATION, None)
         base = inherited if isinstance(inherited, Declaration) else Declaration()
-        setattr(cls, DECLARATION, Declaration(path or base.path, layout or base.layout, ttl or base.ttl))
+        declared = Declaration(path or base.path, layout or base.layout, ttl or base.ttl, version or base.version)
+        setattr(cls, DECLARATION, declared)
 
     @classmethod
     def __pydantic_init_subclass__(cls, **arguments: object) -> None:
         super().__pydantic_init_subclass__(**arguments)
+        hide(cls)
+        hide_in_errors(cls)
         declared: Declaration = getattr(cls, DECLARATION)
         is_open = not cls.__pydantic_complete__ or cls.__pydantic_generic_metadata__["parameters"]
         if declared.path is not None and not is_open:
             with suppress(PydanticUndefinedAnnotation):  # in a model within: wait, as with one of its own
                 compile_schema(cls)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: type[BaseModel], handler: GetCoreSchemaHandler) -> CoreSchema:
+        try:
+            return handler(source)
+        except PydanticSchemaGenerationError as error:
+            raise unknown_type(cls, error) from None
+
+    def __copy__(self) -> Self:
+        copied = super().__copy__()
+        thaw(copied)
+        return copied
+
+    def __deepcopy__(self, memo: dict[int, object] | None = None) -> Self:
+        copied = super().__deepcopy__(memo)
+        thaw(copied)
+        return copied
 
     @property
     def etcd(self) -> Place | None:
@@ -129,7 +156,12 @@ def place_of(model: EtcdModel) -> Place | None:
 
 
 def set_place(model: EtcdModel, place: Place | None) -> None:
-    """Note where a model is stored, or that it no longer is. The model's values, and ``==``, don't change by it."""
+    """Note where a model is stored, or that it no longer is. The model's values, and ``==``, don't change by it.
+
+    One that is frozen stays as it is: it tells of the moment that it shows.
+    """
+    if is_frozen(model):
+        return
     if place is None:
         model.__dict__.pop(_PLACE, None)
     else:

@@ -23,7 +23,7 @@ class Paths(Generic[M]):
         self.model = model
         self.template = template
         self.keys = keys
-        self.name = model.__name__
+        self.name: str = model.__name__
 
     def path(self, model: M) -> Path:
         """The path of a model's record.

@@ -2,18 +2,56 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TypeVar
 
+from etcdorm.errors import DecodeError
 from etcdorm.mapping.model import EtcdModel, Place, set_place
 from etcdorm.mapping.schema import Schema
-from etcdorm.store.types import Record
+from etcdorm.store.types import Owns, Record
 
 M = TypeVar("M", bound=EtcdModel)
 
 
 def is_ours(schema: Schema[M], record: Record) -> bool:
-    """A directory that no session ever saved is a record of the model only if one of its keys is the model's."""
-    return record.version != 0 or any(schema.owns(name) for name in record.fields)
+    """A directory that no session ever saved is a record of the model only if one of its keys is the model's.
+
+    A key that an upgrade takes up is one.
+    """
+    return (
+        record.error is not None
+        or record.version != 0
+        or any(schema.owns(name) for name in record.fields)
+        or schema.versions.takes_up(record.fields)
+    )
+
+
+def owns_in(schema: Schema[M], record: Record) -> Owns:
+    """Which keys belong to the model, those included that its upgrades take out of this record of an older version."""
+    try:
+        dropped = record.fields.keys() - upgraded(schema, record).keys()
+    except DecodeError:
+        return schema.owns
+    return (lambda key: key in dropped or schema.owns(key)) if dropped else schema.owns
+
+
+def version_of(schema: Schema[M], record: Record) -> int:
+    """The version of the class that a record is of.
+
+    Raises: DecodeError; NewerVersionError.
+    """
+    with _named_in_etcd(record):
+        return schema.versions.found(record.path, record.fields)
+
+
+def upgraded(schema: Schema[M], record: Record) -> Mapping[str, str]:
+    """The fields of a record in the form of the class's version; the same object when they are so already.
+
+    Raises: DecodeError; NewerVersionError.
+    """
+    with _named_in_etcd(record):
+        return schema.versions.upgraded(record.path, record.fields)
 
 
 def to_model(schema: Schema[M], record: Record | None) -> M | None:
@@ -23,6 +61,19 @@ def to_model(schema: Schema[M], record: Record | None) -> M | None:
     """
     if record is None or not is_ours(schema, record):
         return None
-    model = schema.decode(record.path, record.fields)
+    if record.error is not None:
+        raise record.error
+    with _named_in_etcd(record):
+        model = schema.decode(record.path, record.fields)
     set_place(model, Place.of(record))
     return model
+
+
+@contextmanager
+def _named_in_etcd(record: Record) -> Iterator[None]:
+    """Let an error about a record name it as it lies in etcd; what raises it knows only the path within a namespace."""
+    try:
+        yield
+    except DecodeError as error:
+        error.namespace = record.namespace
+        raise

@@ -17,9 +17,11 @@ from etcdorm.mapping.hooks import Hooks
 from etcdorm.mapping.keys import KeyField
 from etcdorm.mapping.paths import Paths
 from etcdorm.mapping.reader import Reader
+from etcdorm.mapping.secrets import hide
 from etcdorm.mapping.template import Template
-from etcdorm.mapping.tree import dotted
+from etcdorm.mapping.tree import SCHEMA
 from etcdorm.mapping.values import differing, dump
+from etcdorm.mapping.versions import Versions
 from etcdorm.path import Path
 
 M = TypeVar("M", bound=BaseModel)
@@ -32,11 +34,12 @@ _SCHEMA: Final = "__etcd_schema__"
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """What the line ``class Node(EtcdModel, path=..., layout=..., ttl=...)`` says; an abstract class has no path."""
+    """What the line ``class Node(EtcdModel, path=..., layout=..., ...)`` says; an abstract class has no path."""
 
     path: str | None = None
     layout: Layout | None = None
     ttl: int | None = None
+    version: int = 1
 
 
 class Schema(Paths[M]):
@@ -46,17 +49,21 @@ class Schema(Paths[M]):
     reference is open.
     """
 
-    def __init__(self, model: type[M], path: str, layout: Layout | None = None, ttl: int | None = None) -> None:
+    def __init__(
+        self, model: type[M], path: str, layout: Layout | None = None, ttl: int | None = None, version: int = 1
+    ) -> None:
         template = Template.parse(path)
         if not model.__pydantic_complete__:
             model.model_rebuild()
-        check_fields(model)
-        compiler = Compiler(model, extra_allowed=layout == "document")
+        check_fields(model, template.fields)
+        hide(model)
+        compiler = Compiler(model)
         super().__init__(model, template, {name: _key_field(model, name, compiler) for name in template.fields})
         self.layout: Final = layout
         """None when the class leaves it to the session."""
         self.ttl: Final = ttl
         self.hooks: Final = Hooks.of(model)
+        self.versions: Final = Versions(model, version)
         self._codec = compiler.compile(keys=template.fields)
         self._reader = Reader(model, self._codec)
 
@@ -71,19 +78,20 @@ class Schema(Paths[M]):
         try:
             fields = self._write_document(values, onto or {}) if document else self._write_directory(values)
         except Unstorable as error:
-            raise self._refusal([(dotted(error.key), error.problem)]) from None
+            raise self._refusal([(self._codec.field(error.key), error.problem)]) from None
         self._read_back(model, fields)
         return fields
 
     def decode(self, path: Path, fields: Mapping[str, str]) -> M:
-        """The model of a record, in whichever layout it is.
+        """The model of a record, in whichever layout it is, and of this version or an older one.
 
         Raises: DecodeError naming every key that does not fit; UsageError when the path is not one of this class.
         """
         texts = self.template.match(path)
         if texts is None:
             raise self.not_mine(path)
-        read = self._reader.read(fields, {name: self.keys[name].read(text) for name, text in texts.items()})
+        current = self.versions.upgraded(path, fields)
+        read = self._reader.read(current, {name: self.keys[name].read(text) for name, text in texts.items()})
         if not isinstance(read, list):
             misspelt = self.misspelt(read, texts)
             if not misspelt:
@@ -91,12 +99,18 @@ class Schema(Paths[M]):
             read = [
                 FieldFailure("", name, "the path spells it in another way than the field does") for name in misspelt
             ]
-        failures = [replace(item, key=str(path / item.key)) for item in read]
+        # The keys and texts may be no more than what the upgrades have made of those in etcd.
+        how = "" if current is fields else f" (as upgraded to version {self.versions.number})"
+        failures = [replace(item, key=str(path / item.key), problem=item.problem + how) for item in read]
         raise DecodeError(str(path), self.name, failures)
 
     def owns(self, key: str) -> bool:
         """Whether a relative key belongs to the model, its markers included; "" is the key of a document."""
-        return self._codec.owns(key)
+        return key == SCHEMA or self._codec.owns(key)
+
+    @property
+    def has_secrets(self) -> bool:
+        return self._codec.secret
 
     def _dump(self, model: M) -> JsonValue:
         try:
@@ -108,12 +122,19 @@ class Schema(Paths[M]):
     def _write_directory(self, values: JsonValue) -> dict[str, str]:
         fields: dict[str, str] = {}
         self._codec.encode(values, "", fields)
+        if self.versions.number > 1:
+            fields[SCHEMA] = str(self.versions.number)
         return fields
 
     def _write_document(self, values: JsonValue, onto: Mapping[str, str]) -> dict[str, str]:
+        if isinstance(values, dict) and SCHEMA in values:
+            raise Unstorable(SCHEMA, "the name is kept for the version of the class; give the field another one")
+        if self._codec.renames:
+            values = self._codec.to_document(values, "")
         old = from_json(onto[""], "", []) if "" in onto else ABSENT
+        body = values if old is ABSENT else self._codec.keep(old, values)
         try:
-            return {"": to_json(values if old is ABSENT else self._codec.keep(old, values), "")}
+            return {"": to_json(self.versions.stamp(body), "")}
         except Unstorable:
             if isinstance(values, dict):
                 for name, value in values.items():
@@ -153,7 +174,7 @@ def compile_schema(cls: type[M]) -> Schema[M]:
         raise ModelError(
             f'{cls.__name__} has no path to be stored at: class {cls.__name__}(..., path="/some/{{field}}")'
         )
-    schema = Schema(cls, declaration.path, declaration.layout, declaration.ttl)
+    schema = Schema(cls, declaration.path, declaration.layout, declaration.ttl, declaration.version)
     setattr(cls, _SCHEMA, schema)
     return schema
 
@@ -180,9 +201,7 @@ def schema_of(cls: type[M]) -> Schema[M]:
 
 
 def _key_field(model: type[BaseModel], name: str, compiler: Compiler) -> KeyField:
-    field = model.model_fields.get(name)
-    if field is None:
-        raise ModelError(f"{model.__name__}: {name!r} is in the path but is not a field of the model; declare it")
+    field = model.model_fields[name]
     return KeyField(model, name, compiler.codec(field.annotation, field.metadata, f"{model.__name__}.{name}"))
 
 

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from etcdorm.errors import PathError
-from etcdorm.path import decode_segment
-
 NULL: Final = "@null"
 """The directory of markers for None: ``@null/port`` says that ``port`` is None, where its absence would not."""
 
 EMPTY: Final = "@empty"
 """The marker in a map or nested model that is there, but has no keys: ``labels/@empty``."""
+
+SCHEMA: Final = "@schema"
+"""The key of a record, or the member of a document, with the version of the class that wrote it; absent, it is 1."""
 
 
 @dataclass(slots=True)
@@ -21,7 +21,7 @@ class Tree:
     """One relative key, with its text if it holds one, and the keys below it."""
 
     key: str
-    text: str | None = None
+    text: str | None = field(default=None, repr=False)
     children: dict[str, Tree] = field(default_factory=dict)
 
     @classmethod
@@ -55,15 +55,3 @@ def join(*parts: str) -> str:
 def is_marker(key: str) -> bool:
     """Whether etcdorm alone writes this key: no encoded text starts with ``@``."""
     return any(segment.startswith("@") for segment in key.split("/"))
-
-
-def dotted(key: str) -> str:
-    """The field that a relative key belongs to, as errors name it: ``labels.env``."""
-    return ".".join(_readable(segment) for segment in key.split("/"))
-
-
-def _readable(segment: str) -> str:
-    try:
-        return decode_segment(segment)
-    except PathError:
-        return segment

@@ -114,6 +114,7 @@ class Lock:
         self._store = store
         self._keeper = keeper
         self._path = path
+        self._where = f"{store.namespace}{path}"
         self._ttl = ttl
         self._timeout = timeout
         self._blocking = blocking
@@ -173,7 +174,7 @@ class Lock:
             except BaseException as error:
                 if not guard.close(error) and not isinstance(error, LeaseLapsedError):
                     raise
-                _log.warning("the place in the queue for the lock %s was lost, and is taken anew", self._path)
+                _log.warning("the place in the queue for the lock %s was lost, and is taken anew", self._where)
                 await to_end(contender.leave())
             else:
                 if not guard.close(None):
@@ -192,7 +193,7 @@ class Lock:
                 if not self._blocking:
                     raise
                 # The place is kept for as long as its lease says; until then there is time.
-                _log.warning("waiting for the lock %s: %s; trying on", self._path, error)
+                _log.warning("waiting for the lock %s: %s; trying on", self._where, error)
                 await asyncio.sleep(_pause(pauses))
             fresh = True
             pauses += 1
@@ -227,7 +228,7 @@ class Lock:
                 if event.new is None:
                     return first
                 first = first or is_marked(event.new)
-        raise UnavailableError(f"the lock {self._path}: the session was closed")
+        raise UnavailableError(f"the lock {self._where}: the session was closed")
 
     async def _settled(self, contender: Contender, *, after: str) -> None:
         """Wait until all appends before this one's are done, or have evaporated."""
@@ -259,12 +260,12 @@ class Lock:
             ids = {held.id for held in own} if self._blocking and self._timeout is None else set()
             waits = any(id_of(record) in ids for record in line)
         if waits:
-            raise UsageError(f"this task holds the lock {self._path} already, and would wait for itself for ever")
+            raise UsageError(f"this task holds the lock {self._where} already, and would wait for itself for ever")
 
     def _lost(self) -> LockLostError:
         assert self._held is not None
         return LockLostError(
-            f"the lock {self._path} could not be kept until the end of its block ({self._held.reason}); "
+            f"the lock {self._where} could not be kept until the end of its block ({self._held.reason}); "
             "what was done after held.lost was set was not protected by it"
         )
 
@@ -277,7 +278,7 @@ class Lock:
 
     def _taken(self, found: Holder | None, when: str = "at once") -> LockTimeoutError:
         by = "" if found is None else f": it is held by {found}"
-        return LockTimeoutError(f"the lock {self._path} could not be had {when}{by}", holder=found)
+        return LockTimeoutError(f"the lock {self._where} could not be had {when}{by}", holder=found)
 
 
 async def holder(store: Store, path: Path) -> Holder | None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Literal, TypeVar
 
-from etcdorm.errors import ConflictError, DecodeError, EncodeError, LeaseLapsedError, NotFoundError
+from etcdorm.errors import ConflictError, DecodeError, EncodeError, LeaseLapsedError, NewerVersionError, NotFoundError
 from etcdorm.mapping import EtcdModel, Schema, set_place
 from etcdorm.mapping.merge import edited, merge
-from etcdorm.mapping.records import to_model
+from etcdorm.mapping.records import to_model, version_of
 from etcdorm.store import Record
 
 M = TypeVar("M", bound=EtcdModel)
@@ -19,34 +19,42 @@ OnConflict = Literal["raise", "merge", "overwrite"]
 def merged(schema: Schema[M], base: Record, mine: M, current: Record) -> M:
     """The edits of ``mine`` and those in ``current``, both made of ``base``, in one valid model.
 
-    Raises: ConflictError where both edited one value, or their edits don't go together.
+    Raises: ConflictError where both edited one value, or their edits don't go together; NewerVersionError.
     """
+    if (newer := _newer(schema, current)) is not None:
+        raise newer
     before, theirs = _try_decode(schema, base), _try_decode(schema, current)
     if before is None or theirs is None:
-        raise _conflict(
-            schema, mine, base, current, "saved", "what is stored can't be read, so the edits can't be merged"
-        )
+        why = "what is stored can't be read, so the edits can't be merged"
+        raise _conflict(schema, mine, base.where, base, current, "saved", why)
     try:
         found = merge(before, mine, theirs)
         if found.clashes:
-            raise _conflict(schema, mine, base, current, "saved", f"both changed {', '.join(found.clashes)}")
+            why = f"both changed {', '.join(found.clashes)}"
+            raise _conflict(schema, mine, base.where, base, current, "saved", why)
         schema.encode(found.model, document=current.is_document, onto=current.fields)
     except EncodeError as error:
         why = "the edits of both, put together, are not valid"
-        raise _conflict(schema, mine, base, current, "saved", why) from error
+        raise _conflict(schema, mine, base.where, base, current, "saved", why) from error
     except (TypeError, ValueError) as error:  # of a rule: values that can't be compared, or a function's own
         why = f"a Merge rule failed ({type(error).__name__})"
-        raise _conflict(schema, mine, base, current, "saved", why) from error
+        # Its own words may quote what it was given.
+        cause = None if schema.has_secrets else error
+        raise _conflict(schema, mine, base.where, base, current, "saved", why) from cause
     return found.model
 
 
 def refused(
-    schema: Schema[M], mine: M, base: Record | None, current: Record | None, done: str
-) -> ConflictError | NotFoundError:
-    """The error for a write that was refused because the record is ``current`` now, and not as it was loaded."""
+    schema: Schema[M], mine: M, where: str, base: Record | None, current: Record | None, done: str
+) -> ConflictError | NotFoundError | NewerVersionError:
+    """The error for a write that was refused because the record is ``current`` now, and not as it was loaded.
+
+    ``where`` is its path in etcd, and ``done`` says what was not done.
+    """
     if base is not None and current is None:
         return _gone(mine, base, done)
-    return _conflict(schema, mine, base, current, done, "")
+    newer = None if current is None else _newer(schema, current)
+    return newer or _conflict(schema, mine, where, base, current, done, "")
 
 
 def _gone(mine: EtcdModel, base: Record, done: str) -> NotFoundError:
@@ -56,15 +64,15 @@ def _gone(mine: EtcdModel, base: Record, done: str) -> NotFoundError:
     if base.ttl is not None:
         # Its remains, which would have told, may be cleared away already; and a document leaves none.
         return LeaseLapsedError(
-            f"{base.path}: the record had a TTL and does not exist any more, so nothing was {done}; {anew}"
+            f"{base.where}: the record had a TTL and does not exist any more, so nothing was {done}; {anew}"
         )
     return NotFoundError(
-        f"{base.path}: the record was deleted after this {name} was loaded, so nothing was {done}; {anew}"
+        f"{base.where}: the record was deleted after this {name} was loaded, so nothing was {done}; {anew}"
     )
 
 
 def _conflict(
-    schema: Schema[M], mine: M, base: Record | None, current: Record | None, done: str, why: str
+    schema: Schema[M], mine: M, where: str, base: Record | None, current: Record | None, done: str, why: str
 ) -> ConflictError:
     before = None if base is None else _try_decode(schema, base)
     theirs = None if current is None else _try_decode(schema, current)
@@ -77,7 +85,7 @@ def _conflict(
     versions = "" if base is None or current is None else f" (version {base.version} then, {current.version} now)"
     reason = f", and {why}" if why else f", and so does this one with {', '.join(clashes)}" if clashes else ""
     return ConflictError(
-        f"{schema.path(mine)}: {what} after this {type(mine).__name__} was loaded{versions}{reason}, so nothing was "
+        f"{where}: {what} after this {type(mine).__name__} was loaded{versions}{reason}, so nothing was "
         f"{done}; reload it and try again, or use session.update",
         base=before,
         mine=mine,
@@ -91,6 +99,17 @@ def _keys(base: Record | None, current: Record | None) -> tuple[str, ...]:
     """The keys that differ, where there are no two models to compare."""
     before, after = ({} if record is None else record.fields for record in (base, current))
     return tuple(sorted(name for name in {*before, *after} if name and before.get(name) != after.get(name)))
+
+
+def _newer(schema: Schema[M], record: Record) -> NewerVersionError | None:
+    """Why a record can't be written, if newer code has saved it meanwhile."""
+    try:
+        version_of(schema, record)
+    except NewerVersionError as error:
+        return error
+    except DecodeError:
+        pass
+    return None
 
 
 def _try_decode(schema: Schema[M], record: Record) -> M | None:

@@ -31,21 +31,23 @@ async def token_for(store: Store, path: Path) -> int | None:
     Raises: LockLostError when that is not held for certain any more.
     """
     for held in sorted(holding(), key=lambda held: (held.store is store, held.token), reverse=True):
-        if held.record == path and held.origin == await store.origin():
+        is_here = held.record == path and held.store.namespace == store.namespace
+        if is_here and held.origin == await store.origin():
             if not held.valid:
                 raise LockLostError(
-                    f"{path}: its lock, under which this call was made, is lost ({held.reason}), so nothing was written"
+                    f"{store.namespace}{path}: its lock, under which this call was made, is lost ({held.reason}), so "
+                    "nothing was written"
                 )
             return held.token
     return None
 
 
-def check(stale: StaleRecord, path: Path, token: int | None) -> None:
+def check(stale: StaleRecord, where: str, token: int | None) -> None:
     """Raise LockLostError when a write was refused because somebody else has had the lock since."""
     later = stale.current.fence if stale.current is not None else None
     if token is not None and (isinstance(stale, FencedRecord) or (later is not None and later > token)):
         raise LockLostError(
-            f"{path}: its lock, under which this call was made, is lost: somebody else has had it since (this one's "
+            f"{where}: its lock, under which this call was made, is lost: somebody else has had it since (this one's "
             f"token is {token}, the record's {'a later one' if later is None else later}), so nothing was written"
         ) from None
 
@@ -58,8 +60,8 @@ async def fence(store: Store, schema: Schema[M], path: Path, model: M | None, he
     held.record = path
     place = None if model is None else place_of(model)
     mine = None
-    if place is not None and place.path == str(path) and place.record.origin in ("", await store.origin()):
-        mine = place.record
+    if place is not None and place.path == str(path) and place.record.namespace == store.namespace:
+        mine = place.record if place.record.origin in ("", await store.origin()) else None
     while True:
         record = await store.read(path, fresh=True)
         if record is None or not is_ours(schema, record):
@@ -85,7 +87,7 @@ async def _check_later(store: Store, record: Record, held: Held) -> None:
     if record.fence is None or record.fence <= held.token:
         return
     if await store.read(held.place, fresh=True) is None:
-        raise LockLostError(f"{record.path}: its lock was lost while it was taken, and somebody else has had it since")
+        raise LockLostError(f"{record.where}: its lock was lost while it was taken, and somebody else has had it since")
     # The place in the queue is ours still, so nobody can have come after: the record is from another cluster, whose
     # numbers were greater.
-    _log.warning("%s: its fence %d is none of this cluster's, and replaced", record.path, record.fence)
+    _log.warning("%s: its fence %d is none of this cluster's, and replaced", record.where, record.fence)

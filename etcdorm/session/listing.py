@@ -36,7 +36,7 @@ class Listing(list[M]):
 
     def __init__(self, models: Iterable[M] = (), invalid: Iterable[DecodeError] = ()) -> None:
         super().__init__(models)
-        self.invalid = tuple(invalid)
+        self.invalid: tuple[DecodeError, ...] = tuple(invalid)
         """One for each such record, sorted by path; ``path`` and ``failures`` say what is wrong with it."""
 
 
@@ -63,7 +63,7 @@ async def list_models(
     names = _fields_of(schema, order_by)
     start = None if after is None else _path_of(schema, after)
     collection = schema.collection(fields)
-    await hooks.before_load(schema, collection.prefix)
+    await hooks.before_load(schema, collection.prefix, namespace=store.namespace)
     found = await store.scan(collection, owns=schema.owns, after=start)
     invalid: list[DecodeError] = []
     models = _models(schema, found, None if on_invalid == "raise" else invalid)
@@ -188,7 +188,7 @@ def _first(pair: tuple[Any, object]) -> Any:  # Any: what the field holds
 
 def _warn(schema: Schema[M], invalid: Sequence[DecodeError]) -> None:
     """Without what the records hold, which may be secret."""
-    paths = ", ".join(error.path for error in invalid[:_NAMED])
+    paths = ", ".join(f"{error.namespace}{error.path}" for error in invalid[:_NAMED])
     more = f" and {len(invalid) - _NAMED} more" if len(invalid) > _NAMED else ""
     text = "%d records were left out, as they do not hold a valid %s: %s%s"
     _log.warning(text, len(invalid), schema.name, paths, more)

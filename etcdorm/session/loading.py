@@ -7,6 +7,7 @@ from typing import TypeVar
 from etcdorm import hooks
 from etcdorm.errors import NotFoundError
 from etcdorm.mapping import EtcdModel, Schema
+from etcdorm.mapping.frozen import check_free
 from etcdorm.mapping.records import to_model
 from etcdorm.path import Path
 from etcdorm.store import Store
@@ -30,7 +31,7 @@ async def load(store: Store, schema: Schema[M], path: Path, *, fresh: bool = Fal
     """
     found = await get(store, schema, path, fresh=fresh)
     if found is None:
-        raise _missing(schema, path)
+        raise _missing(store, schema, path)
     return found
 
 
@@ -39,10 +40,11 @@ async def reload(store: Store, schema: Schema[M], model: M) -> None:
 
     Raises: as ``load``.
     """
+    check_free(model, "reloaded")
     path = schema.path(model)
     fresh = await _read(store, schema, path)
     if fresh is None:
-        raise _missing(schema, path)
+        raise _missing(store, schema, path)
     assign(model, fresh)
     await hooks.after_load(model)
 
@@ -56,9 +58,9 @@ def assign(model: M, fresh: M) -> None:
 
 
 async def _read(store: Store, schema: Schema[M], path: Path, *, fresh: bool = False) -> M | None:
-    await hooks.before_load(schema, path)
+    await hooks.before_load(schema, path, namespace=store.namespace)
     return to_model(schema, await store.read(path, fresh=fresh, owns=schema.owns))
 
 
-def _missing(schema: Schema[M], path: Path) -> NotFoundError:
-    return NotFoundError(f"{path}: there is no {schema.model.__name__}")
+def _missing(store: Store, schema: Schema[M], path: Path) -> NotFoundError:
+    return NotFoundError(f"{store.namespace}{path}: there is no {schema.model.__name__}")

@@ -42,7 +42,8 @@ class Failed(Generic[I_co]):
 class Results(Sequence[Done[I_co, V_co] | Failed[I_co]]):
     """What became of each item, in the order in which they were given.
 
-    ``save_all`` and ``delete_all`` take models for items, and ``load_all`` keys.
+    ``save_all`` and ``delete_all`` take models for items, and ``load_all`` keys; ``migrate`` has paths, and
+    ``Migrated`` for models.
     """
 
     __slots__ = ("_all", "_verb")

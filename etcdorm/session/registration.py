@@ -186,7 +186,7 @@ class Registering(Generic[M]):
         try:
             await self._store.remove(record, owns=schema_of(type(self._model)).owns, token=token)
         except StaleRecord as stale:
-            fencing.check(stale, self._path, token)
+            fencing.check(stale, f"{self._store.namespace}{self._path}", token)
             return False
         return True
 

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TypeVar
 
 from etcdorm import hooks
-from etcdorm.errors import AlreadyExistsError, DecodeError, EncodeError, LeaseLapsedError, UsageError
+from etcdorm.errors import (
+    AlreadyExistsError,
+    DecodeError,
+    EncodeError,
+    LeaseLapsedError,
+    NewerVersionError,
+    UsageError,
+)
 from etcdorm.mapping import EtcdModel, Place, Schema, changes, place_of, schema_of, set_place
+from etcdorm.mapping.diff import onto
+from etcdorm.mapping.frozen import check_free
+from etcdorm.mapping.records import owns_in, upgraded
 from etcdorm.path import Path
 from etcdorm.session import fencing
 from etcdorm.session.backoff import Backoff
@@ -23,8 +34,10 @@ async def save(
 ) -> None:
     """Create the record of a new object, or commit what has changed in one that has a place; note its new place."""
     schema = schema_of(type(model))
+    check_free(model, "saved")
     await hooks.before_save(model)
     path = schema.path(model)
+    where = f"{store.namespace}{path}"
     base = await _known(store, model, path)
     token = await fencing.token_for(store, path)
     wanted, target = model, base
@@ -34,18 +47,18 @@ async def save(
             record = await _write(store, schema, wanted, path, target, ttl=ttl, defaults=defaults, token=token)
             break
         except StaleRecord as stale:
-            fencing.check(stale, path, token)
+            fencing.check(stale, where, token)
             if on_conflict == "overwrite":
                 target = stale.current
             elif target is None or base is None:
-                raise _exists(path, model) from None
+                raise _exists(store, path, model) from None
             elif on_conflict == "merge" and stale.current is not None:
                 wanted, target = merged(schema, base, model, stale.current), stale.current
                 await hooks.before_save(wanted)
             else:
-                raise refused(schema, model, base, stale.current, "saved") from None
+                raise refused(schema, model, where, base, stale.current, "saved") from None
             if not await backoff.pause():
-                raise refused(schema, model, base, stale.current, "saved") from None
+                raise refused(schema, model, where, base, stale.current, "saved") from None
         except LeaseLapsedError:
             set_place(model, None)
             if on_conflict != "overwrite":
@@ -56,7 +69,7 @@ async def save(
     if record is not base:
         set_place(model, Place.of(record))
     if record is not target:
-        await hooks.after_save(model, path)
+        await hooks.after_save(model, record.where)
 
 
 async def _write(
@@ -90,12 +103,12 @@ async def delete(store: Store, model: EtcdModel) -> None:
     await hooks.before_delete(model)
     token = await fencing.token_for(store, place.record.path)
     try:
-        await store.remove(place.record, owns=schema.owns, token=token)
+        await store.remove(place.record, owns=owns_in(schema, place.record), token=token)
     except StaleRecord as stale:
-        fencing.check(stale, place.record.path, token)
-        raise refused(schema, model, place.record, stale.current, "deleted") from None
+        fencing.check(stale, place.record.where, token)
+        raise refused(schema, model, place.record.where, place.record, stale.current, "deleted") from None
     set_place(model, None)
-    await hooks.after_delete(model, place.path)
+    await hooks.after_delete(model, place.record.where)
 
 
 async def _known(store: Store, model: EtcdModel, path: Path) -> Record | None:
@@ -107,7 +120,7 @@ async def _known(store: Store, model: EtcdModel, path: Path) -> Record | None:
 
 
 async def _is_from_here(store: Store, record: Record) -> bool:
-    return not record.origin or record.origin == await store.origin()
+    return record.namespace == store.namespace and (not record.origin or record.origin == await store.origin())
 
 
 async def known_place(store: Store, model: EtcdModel, done: str) -> Place:
@@ -122,25 +135,44 @@ async def known_place(store: Store, model: EtcdModel, done: str) -> Place:
         )
     if not await _is_from_here(store, place.record):
         raise UsageError(
-            f"{place.path}: this {type(model).__name__} was loaded from another cluster, so it can't be {done} in this "
-            "one; load it from this session"
+            f"{place.record.where}: this {type(model).__name__} was loaded from another cluster or namespace, so it "
+            f"can't be {done} in this session; load it from this one"
         )
     return place
 
 
-def _exists(path: Path, model: EtcdModel) -> AlreadyExistsError:
+def _exists(store: Store, path: Path, model: EtcdModel) -> AlreadyExistsError:
     return AlreadyExistsError(
-        f"{path}: there is a record already, and this {type(model).__name__} is a new object, so nothing was written; "
-        'load the record to change it, or save with on_conflict="overwrite" to replace it'
+        f"{store.namespace}{path}: there is a record already, and this {type(model).__name__} is a new object, so "
+        'nothing was written; load the record to change it, or save with on_conflict="overwrite" to replace it'
     )
 
 
 def changed_keys(schema: Schema[M], model: M, base: Record) -> dict[str, str | None]:
-    """The keys to set, and to delete (None), so that a record which is as ``base`` says what the model says."""
-    after = schema.encode(model, document=base.is_document, onto=base.fields)
+    """The keys to set, and to delete (None), so that a record which is as ``base`` says what the model says.
+
+    Raises: NewerVersionError.
+    """
+    current = _current(schema, base)
+    after = schema.encode(model, document=base.is_document, onto=current)
     try:
-        loaded = schema.decode(base.path, base.fields)
-        before = schema.encode(loaded, document=base.is_document, onto=base.fields)
+        loaded = schema.decode(base.path, current)
+        before = schema.encode(loaded, document=base.is_document, onto=current)
     except (DecodeError, EncodeError):
-        before = dict(base.fields)  # a validator that depends on more than the value; then what is stored must do
-    return changes(before, after, base.fields)
+        # It is to be overwritten, or has a validator that depends on more than the value; then what is stored must do.
+        before = {key: text for key, text in current.items() if schema.owns(key)}
+    changed = changes(before, after, current)
+    return changed if current is base.fields else onto(base.fields, current, changed)
+
+
+def _current(schema: Schema[M], base: Record) -> Mapping[str, str]:
+    """The fields of a record in the form of the class's version; as they are, where an upgrade fails.
+
+    Raises: NewerVersionError.
+    """
+    try:
+        return upgraded(schema, base)
+    except NewerVersionError:
+        raise
+    except DecodeError:
+        return base.fields

@@ -10,8 +10,9 @@ from types import TracebackType
 from typing import Final, Generic, Literal, Self, TypeVar
 
 from etcdorm import hooks
-from etcdorm.errors import EtcdormError, UsageError
+from etcdorm.errors import EtcdormError, UnconfirmedError, UsageError
 from etcdorm.mapping import EtcdModel, Place, Schema, schema_of, set_place
+from etcdorm.mapping.frozen import check_free
 from etcdorm.mapping.records import to_model
 from etcdorm.path import Path
 from etcdorm.session.defaults import Defaults
@@ -35,6 +36,7 @@ _AT_ONCE = 16
 async def append(store: Store, model: EtcdModel, *, ttl: Ttl, defaults: Defaults) -> None:
     """Write an object under a key that the store makes; note its key and its place."""
     schema = schema_of(type(model))
+    check_free(model, "appended")
     await hooks.before_save(model)
     directory = schema.append_directory(model)
     record = await store.append(
@@ -42,7 +44,7 @@ async def append(store: Store, model: EtcdModel, *, ttl: Ttl, defaults: Defaults
     )
     schema.with_key(model, record.path)
     set_place(model, Place.of(record))
-    await hooks.after_save(model, record.path)
+    await hooks.after_save(model, record.where)
 
 
 async def records(
@@ -52,7 +54,7 @@ async def records(
     _check_count("limit", limit)
     name = _name(store, schema, after, "after")
     collection = schema.collection(fields)
-    await hooks.before_load(schema, collection.prefix)
+    await hooks.before_load(schema, collection.prefix, namespace=store.namespace)
     found = await store.sequence(collection, after=name)
     models = (to_model(schema, record) for record in found[:limit])
     return [await hooks.after_load(model) for model in models if model is not None]
@@ -64,7 +66,7 @@ def tail(
     """Those there are, then each new one."""
     name = None if after is LATEST else _name(store, schema, after, "after")
     collection = schema.collection(fields)
-    return Tail(store.follow(collection, after=name), schema, collection.prefix)
+    return Tail(store.follow(collection, after=name), schema, collection.prefix, namespace=store.namespace)
 
 
 async def trim(
@@ -108,16 +110,22 @@ class Tail(Generic[M]):
     """
 
     def __init__(
-        self, following: AbstractAsyncContextManager[AsyncIterator[Record]], schema: Schema[M], prefix: Path
+        self,
+        following: AbstractAsyncContextManager[AsyncIterator[Record]],
+        schema: Schema[M],
+        prefix: Path,
+        *,
+        namespace: str,
     ) -> None:
         self._following = following
         self._schema = schema
         self._prefix = prefix
+        self._namespace = namespace
         self._next: M | None = None
         self._records: AsyncIterator[Record] | None = None
 
     async def __aenter__(self) -> Self:
-        await hooks.before_load(self._schema, self._prefix)
+        await hooks.before_load(self._schema, self._prefix, namespace=self._namespace)
         self._records = await self._following.__aenter__()
         return self
 
@@ -146,7 +154,12 @@ class Tail(Generic[M]):
 async def _delete(store: Store, record: Record) -> bool | EtcdormError:
     """Whether this call has deleted it; somebody else may have, or may have changed it."""
     try:
-        await store.remove(record, owns=lambda name: True)
+        try:
+            await store.remove(record, owns=lambda name: True)
+        except UnconfirmedError:
+            # Whether it was this call or another trim makes no difference, as long as it is gone.
+            if await store.read(record.path, fresh=True) is not None:
+                raise
     except StaleRecord:
         return False
     except EtcdormError as error:

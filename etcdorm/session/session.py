@@ -9,37 +9,47 @@ from types import TracebackType
 from typing import Literal, Self, TypeVar, overload
 
 from etcdorm.errors import ConflictError, UsageError
-from etcdorm.feed import Feed
+from etcdorm.live import Hubs
 from etcdorm.mapping import EtcdModel, schema_of
 from etcdorm.mapping.schema import Layout
 from etcdorm.recipes import Keeper
-from etcdorm.session import listing, loading, many, saving, sequence
+from etcdorm.session import listing, loading, many, migrating, saving, sequence
 from etcdorm.session.backoff import Backoff
 from etcdorm.session.conflicts import OnConflict
 from etcdorm.session.coordination import Coordination
 from etcdorm.session.defaults import Defaults
 from etcdorm.session.listing import Listing, OnInvalid, OrderBy
 from etcdorm.session.many import OnProgress, Results
+from etcdorm.session.migrating import Migrated
 from etcdorm.session.sequence import Latest, Tail
-from etcdorm.store import KEEP, Store, Ttl
+from etcdorm.session.watching import Watching
+from etcdorm.store import KEEP, Namespaced, Store, Ttl
 
 M = TypeVar("M", bound=EtcdModel)
 K = TypeVar("K")
 
 
-class Session(Coordination):
+class Session(Coordination, Watching):
     """Loads, saves and watches models in one store, which it owns and closes.
 
+    With a ``namespace``, all that it reads, writes, locks and watches lies below that path (docs/namespaces.md).
     A session holds no models: what a model knows of its place in etcd is ``model.etcd``. Any number of tasks may use
     one session at the same time.
     """
 
     def __init__(
-        self, store: Store, *, timeout: float = 10.0, layout: Layout = "directory", ttl: int | None = None
+        self,
+        store: Store,
+        *,
+        timeout: float = 10.0,
+        layout: Layout = "directory",
+        ttl: int | None = None,
+        namespace: str | None = None,
     ) -> None:
-        self._store = store
+        self._store = store if namespace is None else Namespaced(store, namespace)
         self._timeout = timeout
         self._defaults = Defaults(layout, ttl)
+        self._hubs = Hubs(self._store)
         self._keeper = Keeper()
 
     @property
@@ -47,21 +57,33 @@ class Session(Coordination):
         """The URLs of the cluster; with ``"embedded:"``, of the etcd that was started."""
         return self._store.endpoints
 
+    @property
+    def namespace(self) -> str | None:
+        """What stands before the paths of this session in etcd, as in ``/team-a``; None without one."""
+        return self._store.namespace or None
+
+    @property
+    def store(self) -> Store:
+        """The port that the session stands on, for what works with records and not with models."""
+        return self._store
+
     async def save(self, model: M, *, ttl: Ttl = KEEP, on_conflict: OnConflict = "raise") -> M:
         """Write a new object, or what has changed in one that was loaded or saved before: all of it, or nothing.
 
         Only changed fields are written. An object whose key fields were changed is a new one, at its new path; so is
-        one that was loaded from another cluster.
+        one that was loaded from another cluster or namespace.
         When another save came between, this one is refused; with ``on_conflict="merge"`` the edits of both are put
         together field by field (``Merge`` says how, where both edited one), and the object has them all then; with
         ``"overwrite"`` the record becomes what this object says, also when it was deleted, or when the object is new.
+        A record of an older version is written in the form of this one, also when nothing else has changed.
         Units: ``ttl`` in whole seconds; None takes a TTL away; by default a record keeps the one it has, and a new one
             gets that of its class or session.
         Resend: a lost answer is settled by reading; the save happens once or not at all.
         Cancel: it may have happened, whole.
         Raises: AlreadyExistsError for a new object where a record is; ConflictError when another save came between;
             NotFoundError when the record was deleted, LeaseLapsedError when its TTL ran out (the object is a new one
-            then, and saving it again makes the record anew); EncodeError; UnconfirmedError; UnavailableError.
+            then, and saving it again makes the record anew); NewerVersionError when newer code has saved it meanwhile,
+            whatever ``on_conflict`` is; EncodeError; UnconfirmedError; UnavailableError.
         """
         await saving.save(
             self._store, model, ttl=ttl, on_conflict=on_conflict, defaults=self._defaults, timeout=self._timeout
@@ -71,7 +93,8 @@ class Session(Coordination):
     async def load(self, model: type[M], /, *key: object, **fields: object) -> M:
         """The model with this key, in the order of its path or by name.
 
-        Raises: NotFoundError; DecodeError when what is stored does not fit; UsageError for a key that can't be one.
+        Raises: NotFoundError; DecodeError when what is stored does not fit, and NewerVersionError, which is one, when
+            newer code has saved it; UsageError for a key that can't be one.
         """
         schema = schema_of(model)
         return await loading.load(self._store, schema, schema.path_from(key, fields))
@@ -226,6 +249,38 @@ class Session(Coordination):
 
         return await many.run(delete, models, "deleted", limit=limit, on_progress=on_progress)
 
+    async def migrate(
+        self,
+        model: type[M],
+        /,
+        *,
+        dry_run: bool = False,
+        limit: int = 32,
+        on_progress: OnProgress | None = None,
+        **fields: object,
+    ) -> Results[str, Migrated]:
+        """Bring the records of a class to its version, ``limit`` of them at a time; a result or error for each path.
+
+        All are read in one request, narrowed by key fields. Those of an older version are loaded and saved, each by
+        itself and with the hooks of both; those that are current send nothing and have no result. What somebody saves
+        meanwhile is loaded again. One that can't be upgraded, or is of a newer version, is an error in the results.
+        With ``dry_run=True`` nothing is written: ``changes`` of each result tells what would be. ``before_save`` is
+        called, and ``after_save`` is not. ``on_progress`` is as in ``save_all``.
+        Resend: as ``save``. After errors, the same call does what is left.
+        Cancel: each record is as it was or migrated, whole; the same call does what is left. So it does after a crash.
+        Raises: UsageError; the errors of the records are in the results, see ``raise_for_errors``.
+        """
+        return await migrating.migrate(
+            self._store,
+            schema_of(model),
+            fields,
+            dry_run=dry_run,
+            limit=limit,
+            on_progress=on_progress,
+            defaults=self._defaults,
+            timeout=self._timeout,
+        )
+
     async def reload(self, model: M) -> M:
         """Bring an object up to date with etcd; its unsaved changes are gone then.
 
@@ -331,20 +386,19 @@ class Session(Coordination):
         schema = schema_of(model)
         return await sequence.trim(self._store, schema, fields, keep=keep, older_than=older_than, where=where)
 
-    def watch(self, model: type[M], /, **fields: object) -> Feed[M]:
-        """The records there are, then every change of them, in order: ``async with session.watch(Node) as changes``.
-
-        One save is one change, however many keys it wrote. It resumes after any break; when etcd's history no longer
-        reaches back, it reads anew and marks what differs with ``gap=True``. Key fields narrow it.
-        """
-        schema = schema_of(model)
-        collection = schema.collection(fields)
-        return Feed(self._store.watch(collection), schema, collection.prefix)
-
     async def close(self) -> None:
-        """Close the store and its connections, and keep nothing alive any longer. May be called twice."""
+        """Keep nothing alive any longer, end what is watched, and close the store and its connections.
+
+        May be called twice.
+        """
         try:
             await self._keeper.close()
+        finally:
+            await self._end_watching()
+
+    async def _end_watching(self) -> None:
+        try:
+            await self._hubs.close()
         finally:
             await self._store.close()
 

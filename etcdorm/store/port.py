@@ -4,11 +4,24 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from typing import Protocol, Self
 
 from etcdorm.errors import DecodeError
 from etcdorm.path import Path
-from etcdorm.store.types import KEEP, Collection, Event, Owns, Record, Ttl
+from etcdorm.store.types import KEEP, Collection, Event, Owns, Record, Step, Ttl
+
+
+class Observation(Protocol):
+    """What ``Store.observe`` gives: an async iterator."""
+
+    def __aiter__(self) -> Self: ...
+
+    async def __anext__(self) -> Step: ...
+
+    @property
+    def connected(self) -> bool:
+        """Whether the store brings what happens, as far as is known: a cut line shows after some seconds."""
+        ...
 
 
 class Store(Protocol):
@@ -25,6 +38,11 @@ class Store(Protocol):
     @property
     def endpoints(self) -> tuple[str, ...]:
         """The URLs that the store talks to."""
+        ...
+
+    @property
+    def namespace(self) -> str:
+        """What stands before every path of this store in etcd; "" where paths are as they are there."""
         ...
 
     async def origin(self) -> str:
@@ -127,6 +145,14 @@ class Store(Protocol):
 
     def watch(self, collection: Collection) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
         """The records there are (as events without ``old``), then each change, in order, none lost in silence."""
+        ...
+
+    def observe(self, collection: Collection) -> AbstractAsyncContextManager[Observation]:
+        """What ``watch`` tells, step by step; the first is the reading of what there is, and comes at once.
+
+        A step comes for whatever happens to a record, also when it says what it said before, so that an index at which
+        something was written is always come to. What ``anext`` raises does not end it: the next one tries again.
+        """
         ...
 
     async def close(self) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, Literal, NewType
 
+from etcdorm.errors import DecodeError
 from etcdorm.path import Path
 
 Version = NewType("Version", int)
@@ -33,11 +34,12 @@ class Record:
     one relative key ``""``. ``created`` and ``modified`` are the store's indexes. ``ttl`` is in seconds, as of the
     reading. ``fence`` is the token of the newest lock that was taken on it. ``detail`` is the store's own: what it
     wants to find again when the record comes back to it. ``origin`` names the cluster that it was read from; "" is one
-    that is not known.
+    that is not known. ``namespace`` is the text that stands before ``path`` in etcd. With an ``error`` there is a
+    record, and the store can't read it; only watches tell of such.
     """
 
     path: Path
-    fields: Mapping[str, str]
+    fields: Mapping[str, str] = field(repr=False)  # its texts may be secret, and a repr ends in logs
     version: Version
     created: int
     modified: int
@@ -45,6 +47,13 @@ class Record:
     fence: int | None = None
     detail: object = field(default=None, compare=False, repr=False)
     origin: str = field(default="", compare=False, repr=False)
+    namespace: str = field(default="", compare=False, repr=False)
+    error: DecodeError | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def where(self) -> str:
+        """The record's path in etcd, for texts."""
+        return f"{self.namespace}{self.path}"
 
     @property
     def is_document(self) -> bool:
@@ -54,11 +63,21 @@ class Record:
 @dataclass(frozen=True, slots=True)
 class Collection:
     """Where the records of one kind lie: below ``prefix``, at exactly ``depth`` segments from the root, where
-    ``matches`` says yes."""
+    ``matches`` says yes.
+
+    ``fixed`` are segments behind the prefix, as far as all the records have them in common; None where they differ.
+    """
 
     prefix: Path
     depth: int
     matches: Callable[[Path], bool]
+    fixed: tuple[str | None, ...] = ()
+
+    @property
+    def shape(self) -> tuple[str | None, ...]:
+        """All segments of the records' paths, None where they differ."""
+        known = (*self.prefix.segments, *self.fixed)
+        return known + (None,) * (self.depth - len(known))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +95,18 @@ class Event:
     gap: bool = False
     expired: bool = False
     initial: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one event of the store, or one reading of the whole collection, means for its records: maybe nothing.
+
+    ``index`` is where the store stands then: all that happened up to it has been told. It goes back when the store was
+    made anew. The events of a reading are of one moment.
+    """
+
+    events: tuple[Event, ...]
+    index: int
 
 
 class StaleRecord(Exception):

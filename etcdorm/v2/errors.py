@@ -61,7 +61,7 @@ class EtcdException(EtcdormError):
     ) -> None:
         super().__init__(text)
         self.code = code
-        self.message = message or text
+        self.message: str = message or text
         self.cause = cause
         self.index = index
 

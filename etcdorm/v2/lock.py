@@ -106,7 +106,7 @@ class Lock:
             raise UsageError(f"a lock's name is a relative path, as in 'customer1', not {name!r}")
         self.client = client
         self.name = name
-        self.path = str(key_path(f"{client.lock_prefix}/{name}"))
+        self.path: str = str(key_path(f"{client.lock_prefix}/{name}"))
         self._uuid = uuid.uuid4().hex
         self._entry: _Entry | None = None
         self._taken = False

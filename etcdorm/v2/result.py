@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NotRequired, Required, TypedDict
+from typing import ClassVar, NotRequired, Required, TypedDict
 
 
 class Node(TypedDict, total=False):
@@ -45,11 +45,11 @@ class EtcdResult:
         raft_index: int = 0,
         new: bool = False,
     ) -> None:
-        self.action = action
+        self.action: str = action
         self.value: str | None = node.get("value")
-        self.newKey = new
-        self.etcd_index = etcd_index
-        self.raft_index = raft_index
+        self.newKey: bool = new
+        self.etcd_index: int = etcd_index
+        self.raft_index: int = raft_index
         self._node = node
         self._prev = prev
 
@@ -129,7 +129,7 @@ class EtcdResult:
         times = (self.ttl, self.expiration, self.createdIndex, self.modifiedIndex)
         return (self.key, self.value, self.dir, self.newKey, *times)
 
-    __hash__ = None  # type: ignore[assignment]  # its value can be set, as python-aio-etcd's can
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]  # its value can be set, as python-aio-etcd's can
 
     def __repr__(self) -> str:
         # Without the value: it may be a secret, and a repr ends in logs.

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from etcdorm.errors import DecodeError, EtcdormError, UsageError
 from etcdorm.path import Path
-from etcdorm.store.types import KEEP, Collection, Event, Owns, Record, Ttl
+from etcdorm.store.types import KEEP, Collection, Event, Owns, Record, Step, Ttl
 from etcdorm.v2.client import Client
 from etcdorm.v2.drive import drive, snapshot_of
 from etcdorm.v2.errors import EtcdKeyNotFound, EtcdNotDir, EtcdRefused
@@ -23,7 +23,7 @@ from etcdorm.v2.protocol.fence import with_fence
 from etcdorm.v2.protocol.snapshot import Snapshot
 from etcdorm.v2.protocol.steps import Steps, T
 from etcdorm.v2.protocol.touch import touch
-from etcdorm.v2.replica import Replica
+from etcdorm.v2.replica import Replica, Stepwise
 from etcdorm.v2.request import LONGEST_TTL, check_length
 from etcdorm.v2.result import Node
 from etcdorm.v2.watch import Watch
@@ -46,6 +46,10 @@ class V2Store:
     @property
     def endpoints(self) -> tuple[str, ...]:
         return self._client.endpoints
+
+    @property
+    def namespace(self) -> str:
+        return ""
 
     async def origin(self) -> str:
         if not self._client.cluster_id:
@@ -136,6 +140,10 @@ class V2Store:
     def watch(self, collection: Collection) -> AbstractAsyncContextManager[Watch[Event]]:
         return Watch(self._client, collection.prefix, Replica(collection, self._cluster_id), timeout=self._timeout)
 
+    def observe(self, collection: Collection) -> AbstractAsyncContextManager[Watch[Step]]:
+        steps = Stepwise(Replica(collection, self._cluster_id))
+        return Watch(self._client, collection.prefix, steps, timeout=self._timeout)
+
     def follow(self, collection: Collection, *, after: str | None = "") -> AbstractAsyncContextManager[Watch[Record]]:
         return Watch(self._client, collection.prefix, Line(collection, after, self._cluster_id), timeout=self._timeout)
 
@@ -207,6 +215,8 @@ def _split(collection: Collection, node: Node) -> Iterator[tuple[Path, Node]]:
 def _snapshot(base: Record) -> Snapshot:
     if not isinstance(base.detail, Snapshot):
         raise UsageError(f"{base.path}: this record was not read from an etcd v2")
+    if base.detail.path != base.path:
+        raise UsageError(f"{base.path}: this record was read from {base.detail.path}")
     return base.detail
 
 

@@ -22,7 +22,9 @@ from etcdorm.v2.protocol.snapshot import Key, Snapshot
 from etcdorm.v2.protocol.steps import Append, Done, Drop, Look, Lost, Outcome, Recall, Refresh, Request, Steps, Swap
 from etcdorm.v2.replica import Gap
 from etcdorm.v2.result import EtcdResult, Node
-from tests.exploration.explorer import LONGEST, Broken, Choices, Dice
+from tests.exploration.choices import Choices, Dice
+from tests.exploration.explorer import LONGEST
+from tests.exploration.truth import Broken
 from tests.exploration.world import RECORD, Change, Put, World
 
 EVENTS = Collection(RECORD, 2, lambda path: True)

@@ -9,7 +9,7 @@ import pytest
 
 from etcdorm.errors import UnconfirmedError
 from etcdorm.path import Path
-from etcdorm.store.types import Record, StaleRecord
+from etcdorm.store.types import StaleRecord
 from etcdorm.v2.protocol import apply as applying
 from etcdorm.v2.protocol import land, save
 from etcdorm.v2.protocol.apply import Saved
@@ -17,17 +17,17 @@ from etcdorm.v2.protocol.commit import BOOKKEEPING, Commit
 from etcdorm.v2.protocol.snapshot import Snapshot
 from etcdorm.v2.protocol.steps import Done, Request, Reserve, Steps, Swap
 from tests.exploration.explorer import Mutate, Run, Writer
-from tests.exploration.world import RECORD, Put
+from tests.exploration.world import RECORD, Put, Sent
 
 
-def bare_put_when_applying(run: Run, writer: Writer, request: Request) -> Request | Put:
+def bare_put_when_applying(run: Run, writer: Writer, request: Request) -> Sent:
     """Plain keys are written whatever is in them."""
     if isinstance(request, Swap) and RECORD.relative(request.path) not in BOOKKEEPING:
         return Put(request.path, request.value)
     return request
 
 
-def create_instead_of_reserving(run: Run, writer: Writer, request: Request) -> Request | Put:
+def create_instead_of_reserving(run: Run, writer: Writer, request: Request) -> Sent:
     """A plain key that is not there is created with its value, by prevExist=false."""
     name = RECORD.relative(request.path) if isinstance(request, Reserve) else ""
     text = writer.intent.fields.get(name)
@@ -36,14 +36,14 @@ def create_instead_of_reserving(run: Run, writer: Writer, request: Request) -> R
     return request
 
 
-def no_second_look_after_reserving(run: Run, writer: Writer, request: Request) -> Request | Put:
+def no_second_look_after_reserving(run: Run, writer: Writer, request: Request) -> Sent:
     """The value follows its reservation without a look at who has committed meanwhile."""
     name = RECORD.relative(request.path) if isinstance(request, Reserve) else ""
     text = writer.intent.fields.get(name)
     if isinstance(request, Reserve) and text is not None and name not in BOOKKEEPING:
         outcome = run.world.perform(request)
         if isinstance(outcome, Done):
-            run.wire.append((writer, Swap(request.path, text, outcome.index)))
+            run.wire.append((writer.call, Swap(request.path, text, outcome.index), run.step))
     return request
 
 
@@ -90,18 +90,6 @@ def conflict_when_the_record_is_gone() -> Iterator[None]:
         yield
 
 
-@contextmanager
-def former_holders_may_save() -> Iterator[None]:
-    """The token of a lock is written, and compared with nothing."""
-
-    def unchecked(fence: int | None, token: int | None, current: Record | None) -> None:
-        return
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(save, "check", unchecked)
-        yield
-
-
 MUTATIONS: tuple[Mutate, ...] = (
     bare_put_when_applying,
     create_instead_of_reserving,
@@ -112,5 +100,4 @@ PATCHES = (
     no_fresh_look_after_deletes,
     text_that_is_there_is_left_alone,
     conflict_when_the_record_is_gone,
-    former_holders_may_save,
 )

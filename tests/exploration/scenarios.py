@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 
 from etcdorm.store.types import KEEP, Ttl
-from tests.exploration.explorer import Dice, Faults, Intent, Mutate, Run
+from tests.exploration.choices import Dice
+from tests.exploration.explorer import Faults, Mutate, Run
+from tests.exploration.truth import Intent
 
 NAMES = ("a", "b", "c")
+TTLS = (10, 30, 50)
 
 
 def random_run(seed: int, *, mutate: Mutate | None = None) -> Run:
@@ -23,30 +25,52 @@ def random_run(seed: int, *, mutate: Mutate | None = None) -> Run:
         _intent(dice, names, str(number), leased=leased, exists=start is not None)
         for number in range(1, dice.choice((2, 2, 3)) + 1)
     ]
-    faults = Faults(
+    ttl = 30 if leased and dice.random() < 0.5 else None
+    foreign = dice.random() < 0.2
+    return Run(intents, Dice(seed ^ 0x5EED), _faults(dice), start=start, ttl=ttl, foreign=foreign, mutate=mutate)
+
+
+def random_lease_run(seed: int, *, mutate: Mutate | None = None) -> Run:
+    """As above, on a record that mostly has a TTL, with writers who touch it and make several calls each."""
+    dice = random.Random(seed)
+    start = {"a": "a0"} if dice.random() < 0.9 else None
+    writers = [
+        [_lease_intent(dice, f"{number}{turn}") for turn in range(dice.choice((1, 2, 3)))]
+        for number in range(dice.choice((1, 2, 2, 3)))
+    ]
+    ttl = dice.choice(TTLS) if dice.random() < 0.9 else None
+    faults = _faults(dice, waits=dice.choice((0, 1, 3)))
+    return Run(writers, Dice(seed ^ 0x5EED), faults, start=start, ttl=ttl, mutate=mutate)
+
+
+def two_who_set_the_ttl(seed: int, *, mutate: Mutate | None = None) -> Run:
+    intents = [Intent("change", {"a": "1"}, None), Intent("change", {"a": "2"}, 10)]
+    return Run(intents, Dice(seed), Faults(), start={"a": "0"}, ttl=30, mutate=mutate)
+
+
+def random_document_run(seed: int, *, mutate: Mutate | None = None) -> Run:
+    """As above, on a record that is one key. There are few texts, so that two writers may have the same idea."""
+    dice = random.Random(seed)
+    start = {"": "a"} if dice.random() < 0.7 else None
+    leased = dice.random() < 0.6
+    writers = [
+        [_document_intent(dice, leased=leased) for _ in range(dice.choice((1, 1, 2, 3)))]
+        for _ in range(dice.choice((1, 2, 2, 3)))
+    ]
+    ttl = dice.choice(TTLS) if leased and dice.random() < 0.8 else None
+    faults = _faults(dice, waits=dice.choice((0, 1, 3)))
+    return Run(writers, Dice(seed ^ 0x5EED), faults, start=start, layout="document", ttl=ttl, mutate=mutate)
+
+
+def _faults(dice: random.Random, *, waits: int = 0) -> Faults:
+    return Faults(
         lost=dice.choice((0, 0, 1, 2, 3)),
         late=dice.choice((0, 0, 1, 2, 3)),
         unsent=dice.choice((0, 0, 1)),
         deaths=dice.choice((0, 0, 1)),
         expiries=dice.choice((0, 0, 1, 3)),
+        waits=waits,
     )
-    intents = _with_tokens(random.Random(seed ^ 0xFE7CE), intents)
-    ttl = 30 if leased and dice.random() < 0.5 else None
-    foreign = dice.random() < 0.2
-    return Run(intents, Dice(seed ^ 0x5EED), faults, start=start, ttl=ttl, foreign=foreign, mutate=mutate)
-
-
-def _with_tokens(dice: random.Random, intents: list[Intent]) -> list[Intent]:
-    """In some runs, writers hold locks, or have held them, and some of them come to fence the record."""
-    if dice.random() < 0.7:
-        return intents
-    given = []
-    for intent in intents:
-        if intent.verb == "change" and dice.random() < 0.4:
-            given.append(Intent("fence", token=dice.choice((5, 6, 7))))
-        else:
-            given.append(replace(intent, token=dice.choice((None, 5, 6, 7))))
-    return given
 
 
 def _intent(dice: random.Random, names: tuple[str, ...], mark: str, *, leased: bool, exists: bool) -> Intent:
@@ -60,3 +84,29 @@ def _intent(dice: random.Random, names: tuple[str, ...], mark: str, *, leased: b
         return Intent("create", dict(texts), 30 if leased else KEEP)
     ttl: Ttl = dice.choice((None, 30)) if leased and dice.random() < 0.5 else KEEP
     return Intent("change", {name: None if dice.random() < 0.4 else text for name, text in texts.items()}, ttl)
+
+
+def _lease_intent(dice: random.Random, mark: str) -> Intent:
+    match dice.choice(("touch", "touch", "touch", "change", "change", "remove", "create")):
+        case "touch":
+            return Intent("touch", ttl=dice.choice(TTLS))
+        case "change":
+            ttl: Ttl = dice.choice((KEEP, KEEP, None, *TTLS))
+            return Intent("change", {"a": dice.choice(("a0", mark))}, ttl)
+        case "remove":
+            return Intent("remove")
+        case _:
+            return Intent("create", {"a": mark}, dice.choice((KEEP, *TTLS)))
+
+
+def _document_intent(dice: random.Random, *, leased: bool) -> Intent:
+    text: dict[str, str | None] = {"": dice.choice("abc")}
+    match dice.choice(("change", "change", "change", "remove", "create", "touch", "touch")):
+        case "touch" if leased:
+            return Intent("touch", ttl=dice.choice(TTLS))
+        case "remove":
+            return Intent("remove")
+        case "create":
+            return Intent("create", text, dice.choice((KEEP, *TTLS)) if leased else KEEP)
+        case _:
+            return Intent("change", text, dice.choice((KEEP, KEEP, None, *TTLS)) if leased else KEEP)

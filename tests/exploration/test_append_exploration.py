@@ -17,7 +17,8 @@ from etcdorm.v2.protocol import append
 from etcdorm.v2.protocol.snapshot import Key, Snapshot
 from etcdorm.v2.protocol.steps import Append, Done, Request, Steps, Swap, one
 from tests.exploration.appending import Appender, Faults, Mutate, Protocol, Run, as_built, random_run
-from tests.exploration.explorer import Broken, Enumeration
+from tests.exploration.choices import Enumeration
+from tests.exploration.truth import Broken
 from tests.exploration.world import RECORD, Put
 
 RUNS = 10_000

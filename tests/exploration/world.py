@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from etcdorm.errors import RefusedError
 from etcdorm.path import Path
@@ -45,6 +45,24 @@ class Put:
 
 
 @dataclass(frozen=True, slots=True)
+class BareRefresh:
+    """A refresh of whatever is there, which the protocol never sends either."""
+
+    path: Path
+    ttl: int
+
+
+@dataclass(frozen=True, slots=True)
+class BareDelete:
+    """A delete of whatever is there."""
+
+    path: Path
+
+
+Sent = Request | Put | BareRefresh | BareDelete
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """What the history tells of one key: it went from ``old`` to ``new`` at an index."""
 
@@ -62,14 +80,24 @@ class World:
     history: list[Change] = field(default_factory=list)
     forgotten: int = 0
     """The history begins after this index."""
+    now: int = 0
+    """Seconds."""
+    deadlines: dict[str, int] = field(default_factory=dict)
+    """When each key expires that does."""
+
+    _seen: tuple[int, int, Snapshot] | None = None
+    """The last snapshot of all, as of an index and a time."""
 
     def snapshot(self, path: Path = RECORD) -> Snapshot:
         name = RECORD.relative(path)
         if not name:
-            return Snapshot(RECORD, dict(self.keys))
-        return Snapshot(path, {"": self.keys[name]} if name in self.keys else {})
+            if self._seen is None or self._seen[:2] != (self.index, self.now):
+                keys = {name: self._told(name) for name in self.keys} if self.now else dict(self.keys)
+                self._seen = self.index, self.now, Snapshot(RECORD, keys)
+            return self._seen[2]
+        return Snapshot(path, {"": self._told(name)} if name in self.keys else {})
 
-    def perform(self, request: Request | Put) -> Outcome:
+    def perform(self, request: Sent) -> Outcome:
         match request:
             case Look(path):
                 return Seen(self.snapshot(path))
@@ -78,8 +106,14 @@ class World:
                 return Done(self._set(name, value, ttl).index, RECORD / name)
             case Recall(path, index):
                 return self._recall(RECORD.relative(path), index)
-            case Pause() | DropDirectory():
+            case Pause():
                 return Done(0)
+            case DropDirectory(path) | BareDelete(path):
+                # There are no directories here. But what etcd deletes with dir=true is a key too, if one is there.
+                name = RECORD.relative(path)
+                if name in self.keys:
+                    self._delete(name)
+                return Done(self.index)
             case Reserve(path, value, ttl):
                 name = RECORD.relative(path)
                 return self._refused(EXISTS) if name in self.keys else self._set(name, value, ttl)
@@ -99,9 +133,20 @@ class World:
             case Refresh(path, ttl, index):
                 name = RECORD.relative(path)
                 return self._compare(name, index) or self._set(name, self.keys[name].value, ttl, tells=False)
+            case BareRefresh(path, ttl):
+                name = RECORD.relative(path)
+                if name not in self.keys:
+                    return self._refused(MISSING)
+                return self._set(name, self.keys[name].value, ttl, tells=False)
 
     def expire(self, name: str) -> None:
+        """Let so much time pass that a key expires, and it alone; etcd may be late with the others."""
+        self.now = max(self.now, self.deadlines[name])
         self._delete(name, expired=True)
+
+    def overdue(self) -> list[str]:
+        """Keys that are still there only because etcd has not looked yet."""
+        return [name for name, deadline in self.deadlines.items() if deadline <= self.now]
 
     def forget(self) -> None:
         """Clear the history, as a thousand events elsewhere do."""
@@ -115,12 +160,17 @@ class World:
         old = self.keys.get(name)
         new = Key(value, self.index, old.created if old else self.index, ttl is not None, ttl)
         self.keys[name] = new
+        if ttl is not None:
+            self.deadlines[name] = self.now + ttl
+        else:
+            self.deadlines.pop(name, None)
         if tells:
             self.history.append(Change(self.index, name, old, new))
         return Done(self.index)
 
     def _delete(self, name: str, *, expired: bool = False) -> None:
         self.index += 1
+        self.deadlines.pop(name, None)
         self.history.append(Change(self.index, name, self.keys.pop(name), None, expired))
 
     def _recall(self, name: str, index: int) -> Outcome:
@@ -129,6 +179,11 @@ class World:
         change = next(change for change in self.history if change.name == name and change.index > index)
         before = 0 if change.old is None else change.old.index
         return Happened(None if change.new is None else change.new.value, before, change.index)
+
+    def _told(self, name: str) -> Key:
+        """A key with what is left of its TTL."""
+        key = self.keys[name]
+        return replace(key, ttl=max(0, self.deadlines[name] - self.now)) if key.expires else key
 
     def _compare(self, name: str, index: int) -> Refused | None:
         key = self.keys.get(name)

@@ -155,6 +155,12 @@ async def test_recursive_alone_deletes_a_full_directory_and_a_key_too(raw: Raw) 
     assert (await raw.delete("/key?recursive=true")).says == (200, "delete")
 
 
+async def test_a_delete_that_asks_for_a_directory_takes_a_key_too(raw: Raw) -> None:
+    await raw.put("/key", "value=a")
+    assert (await raw.delete("/key?dir=true")).says == (200, "delete")
+    assert (await raw.get("/key")).says == (404, 100)
+
+
 @pytest.mark.parametrize("more", ["", "&recursive=true", "&dir=true"])
 async def test_no_directory_can_be_compared_not_even_by_its_own_index(raw: Raw, client: Client, more: str) -> None:
     index = (await raw.put("/dir", "dir=true")).node["modifiedIndex"]

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import signal
-import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from pathlib import Path
 
 import pytest
 
@@ -23,12 +21,12 @@ from etcdorm.v2 import Client, EtcdRefused, EtcdResult, EtcdUnconfirmed
 from etcdorm.v2.protocol.commit import is_reservation
 from etcdorm.v2.request import Request
 from etcdorm.v2.store import V2Store
-from tests.support.appending import Line
+from tests.support.appending import Line, crash
+from tests.support.forked import exit_code_of
 from tests.support.lossy import Fate, LossyClient, UnluckyClient
 from tests.support.raw import flush_history, leaves, soon
 
 LOG = Key.parse("/log")
-ROOT = Path(__file__).parents[2]
 FATES: tuple[Fate, ...] = ("answer lost", "never arrives", "arrives late")
 
 
@@ -174,10 +172,7 @@ async def test_an_appender_that_is_killed_leaves_its_record_or_nothing(
     etcd: EtcdServer, session: Session, client: Client, which: int, fate: Fate
 ) -> None:
     async with session.tail(Line) as lines:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tests.support.appending", etcd.url, str(which), fate, cwd=ROOT
-        )
-        code = await process.wait()
+        code = await exit_code_of(crash, etcd.url, which, fate)
         assert code == (-signal.SIGKILL if which < 2 else 0)
         landed = which == 2 or (which == 1 and fate == "killed after")
         after = await session.append(Line(text="after"))

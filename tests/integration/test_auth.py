@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from etcdorm import RefusedError, UsageError, connect
+from etcdorm import EtcdModel, RefusedError, UsageError, connect
 from etcdorm.testing import EtcdBinary, EtcdServer, Fate, FaultProxy, Seen
 from etcdorm.testing.faults import first
 from etcdorm.v2 import (
@@ -117,6 +117,30 @@ async def test_a_session_proves_itself_too(own: EtcdServer, root: Client) -> Non
     async with connect(own.url) as session:
         with pytest.raises(RefusedError):
             await session.save(Node(name="n2"))
+
+
+class Anything(EtcdModel, path="/{name}"):
+    """Whoever lists it reads the directory of the namespace itself."""
+
+    name: str
+
+
+async def test_the_right_to_all_below_a_namespace_is_enough_for_a_session_in_it(own: EtcdServer, root: Client) -> None:
+    await make(root, "team", "pw", **{"/team-a/*": "RW"})
+    async with connect(own.url, username="team", password="pw", namespace="/team-a") as session, asyncio.timeout(60):
+        async with session.lock("job"), session.watch(Node) as changes:
+            await session.save(Node(name="n1"))
+            assert (await anext(changes)).path == "/nodes/n1"
+        anything = await session.save(Anything(name="a"))
+        with pytest.raises(EtcdInsufficientPermissions, match="/team-a at"):
+            await session.list(Anything)
+        role = EtcdRole(root, "team-role")
+        role.grant("/team-a*", "R")
+        await role.write()
+        assert await session.list(Anything) == [anything]
+    async with connect(own.url, username="team", password="pw", namespace="/other") as session:
+        with pytest.raises(EtcdInsufficientPermissions, match="/other/nodes/n1"):
+            await session.save(Node(name="n1"))
 
 
 async def test_authentication_needs_root_first(anybody: Client) -> None:

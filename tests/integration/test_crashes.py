@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -13,10 +10,10 @@ from etcdorm import Session
 from etcdorm.embedded import EtcdServer
 from etcdorm.v2 import Client
 from etcdorm.v2.store import V2Store
-from tests.support.crashing import Thing
+from tests.support.crashing import Thing, crash
+from tests.support.forked import exit_code_of
 from tests.support.lossy import Fate
 
-ROOT = Path(__file__).parents[2]
 Values = dict[str, object] | None
 OLD: Values = {"a": "old", "b": "old", "labels": {"j": "old"}}
 NEW: dict[str, Values] = {
@@ -54,10 +51,7 @@ async def test_a_writer_that_is_killed_leaves_all_of_its_save_or_nothing(
 
 async def _run(url: str, verb: str, name: str, which: int, fate: Fate) -> bool:
     """Whether the writer was killed: it is not when it had fewer writes than ``which``."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.support.crashing", url, verb, name, str(which), fate, cwd=ROOT
-    )
-    code = await process.wait()
+    code = await exit_code_of(crash, url, verb, name, which, fate)
     assert code in (0, -signal.SIGKILL)
     return code != 0
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 
 import pytest
 
 from etcdorm import (
     AlreadyExistsError,
+    ConflictError,
     Created,
     EtcdModel,
     LeaseLapsedError,
+    RefusedError,
     Session,
     UnconfirmedError,
     UsageError,
@@ -25,7 +28,7 @@ from etcdorm.v2.request import Request
 from etcdorm.v2.store import V2Store
 from tests.support.lossy import LossyClient
 from tests.support.models import Doc, Node, Service
-from tests.support.raw import expire, flush_history, leaves, texts, until_gone
+from tests.support.raw import expire, flush_history, indexes, leaves, texts, until_gone
 
 
 class Zone(EtcdModel, path="/zones/{zone}"):
@@ -183,7 +186,7 @@ async def test_a_foreign_record_with_a_ttl_on_a_key_can_be_saved_later(session: 
 
 async def test_a_document_is_not_made_where_other_keys_stand(session: Session, client: Client) -> None:
     await client.write("/docs/d1/other", "x")
-    with pytest.raises(Exception, match="a directory with other keys stands where this document should be"):
+    with pytest.raises(Exception, match="a directory stands where this document should be"):
         await session.save(Doc(name="d1"))
 
 
@@ -301,6 +304,85 @@ async def test_a_document_that_another_writer_changed_in_the_same_way_is_not_tak
         with pytest.raises(UnconfirmedError):
             await unlucky.update(Doc, "d", count)
     assert (await session.load(Doc, "d")).port == 1
+
+
+class Slow(Client):
+    """Others act before the writes that it is told of."""
+
+    def __init__(self, url: str, acts: dict[int, Callable[[], Awaitable[object]]]) -> None:
+        super().__init__(url)
+        self._acts = acts
+        self._writes = 0
+
+    async def _call(self, request: Request, timeout: float | None, *, spare: float = 0.0) -> EtcdResult:
+        if request.writes:
+            act = self._acts.get(self._writes)
+            self._writes += 1
+            if act is not None:
+                await act()
+        try:
+            return await super()._call(request, timeout, spare=spare)
+        finally:
+            if request.writes and (act := self._acts.get(-self._writes)) is not None:
+                await act()
+
+
+async def test_a_document_that_is_made_while_another_creator_is_slow_stays(etcd: EtcdServer, session: Session) -> None:
+    """That one meets the former document, then finds it gone; an empty directory is not what had been in its way."""
+    former = await session.save(Doc(name="d", host="former"))
+    slow = Slow(etcd.url, {-1: lambda: session.delete(former), 1: lambda: session.save(Doc(name="d", host="new"))})
+    async with Session(V2Store(slow)) as late:
+        with pytest.raises(AlreadyExistsError):
+            await late.save(Doc(name="d", host="late"))
+    assert (await session.load(Doc, "d")).host == "new"
+
+
+async def test_a_slow_waiter_takes_no_lock_away_from_who_got_it_meanwhile(
+    etcd: EtcdServer, session: Session, client: Client
+) -> None:
+    first, second, sent = AsyncExitStack(), AsyncExitStack(), asyncio.Event()
+    await first.enter_async_context(session.lock("job", ttl=60))
+    tokens: list[int] = []
+
+    async def take() -> None:
+        tokens.append((await second.enter_async_context(session.lock("job", ttl=60))).token)
+
+    async def note() -> None:
+        sent.set()
+
+    slow = Slow(etcd.url, {-1: first.aclose, 1: take, -2: note})
+    async with Session(V2Store(slow)) as late, asyncio.timeout(20), asyncio.TaskGroup() as group:
+        third = AsyncExitStack()
+        waiting = group.create_task(third.enter_async_context(late.lock("job")))
+        await sent.wait()
+        assert await indexes(client, "/_etcdorm/locks") == {"job": tokens[0]}
+        await second.aclose()
+        await waiting
+        await third.aclose()
+
+
+async def test_a_directory_is_never_removed_for_a_document(session: Session, client: Client) -> None:
+    """The request for that takes a key as well, and could be late."""
+    await client.write("/docs/d1", None, dir=True)
+    with pytest.raises(RefusedError, match="a directory stands where this document should be"):
+        await session.save(Doc(name="d1"))
+    await client.delete("/docs/d1", dir=True)
+    await session.save(Doc(name="d1"))
+
+
+async def test_a_refresh_whose_answer_was_lost_hides_no_save_of_another(etcd: EtcdServer, session: Session) -> None:
+    await session.save(Doc(name="d"), ttl=60)
+    async with Session(V2Store(LossyClient(etcd.url, 1, "never arrives"))) as lossy:
+        mine = await lossy.load(Doc, "d")
+        await session.update(Doc, "d", lambda doc: doc.__setattr__("host", "theirs"))
+        await lossy.refresh(mine, ttl=600)
+        mine.port = 1
+        with pytest.raises(ConflictError):
+            await lossy.save(mine, ttl=600)
+    found = await session.load(Doc, "d")
+    assert (found.host, found.port) == ("theirs", 8080)
+    assert found.etcd is not None
+    assert (found.etcd.ttl or 0) > 500
 
 
 async def test_a_refresh_that_arrives_late_does_not_shorten_what_was_set_after_it(etcd: EtcdServer) -> None:

@@ -164,6 +164,34 @@ async def test_an_edit_of_the_same_key_is_overwritten(session: Session, client: 
     assert (await texts(client, "/nodes/n1"))["port"] == "1"
 
 
+@pytest.mark.parametrize("ttl", [None, 60])
+async def test_an_edit_survives_a_second_save_of_the_same_object(
+    session: Session, client: Client, ttl: int | None
+) -> None:
+    """The first one has met it when it looked at the keys; the object has not, and was not edited there either."""
+    node = await session.save(Node(name="n1"), ttl=ttl)
+    await client.write("/nodes/n1/port", "9090")
+    await client.write("/nodes/n1/labels/b", "theirs")
+    node.labels = {"a": "1"}
+    await session.save(node)
+    node.host = "x"
+    await session.save(node)
+    assert await session.load(Node, "n1") == Node(name="n1", host="x", port=9090, labels={"a": "1", "b": "theirs"})
+
+
+async def test_an_edit_that_only_the_second_save_overwrites_is_warned_of(
+    session: Session, client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    node = await session.save(Node(name="n1"), ttl=60)
+    await client.write("/nodes/n1/port", "9090")
+    node.host = "x"
+    await session.save(node)
+    assert caplog.messages == []
+    node.port = 1
+    await session.save(node)
+    assert ["port" in message for message in caplog.messages] == [True]
+
+
 async def test_an_overwritten_edit_is_warned_of(
     session: Session, client: Client, caplog: pytest.LogCaptureFixture
 ) -> None:

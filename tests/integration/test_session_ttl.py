@@ -241,6 +241,16 @@ async def test_a_model_without_a_ttl_can_not_be_refreshed(session: Session, kind
         await session.refresh(model, ttl=60)
 
 
+async def test_a_refresh_gives_no_ttl_back_that_a_save_has_taken_away(
+    session: Session, other: Session, kind: Kind
+) -> None:
+    mine = await session.save(kind(name="n1"), ttl=60)
+    await other.save(await other.load(kind, "n1"), ttl=None)
+    with pytest.raises(UsageError, match="no TTL"):
+        await session.refresh(mine, ttl=60)
+    assert await ttl_of(session, kind) is None
+
+
 async def test_a_plain_save_keeps_the_ttl(session: Session, other: Session, kind: Kind) -> None:
     model = await session.save(kind(name="n1"), ttl=60)
     model.port = 1

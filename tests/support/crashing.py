@@ -1,13 +1,8 @@
-"""Run as a script: makes one save in a process that is killed at one of its writes.
-
-``crashing.py URL VERB NAME WHICH FATE`` exits with 0 when the save had fewer writes than that.
-"""
+"""For a process of its own: makes one save, and is killed at one of its writes."""
 
 from __future__ import annotations
 
 import asyncio
-import sys
-from typing import cast
 
 from etcdorm import EtcdModel, Session
 from etcdorm.v2.store import V2Store
@@ -21,7 +16,12 @@ class Thing(EtcdModel, path="/things/{name}"):
     labels: dict[str, str] = {}
 
 
-async def main(url: str, verb: str, name: str, which: int, fate: Fate) -> None:
+def crash(url: str, verb: str, name: str, which: int, fate: Fate) -> None:
+    """Return when the save had no write of this number."""
+    asyncio.run(_save(url, verb, name, which, fate))
+
+
+async def _save(url: str, verb: str, name: str, which: int, fate: Fate) -> None:
     async with Session(V2Store(LossyClient(url, which, fate))) as session:
         if verb == "create":
             await session.save(Thing(name=name, a="new", b="new", labels={"k": "new"}))
@@ -35,8 +35,3 @@ async def main(url: str, verb: str, name: str, which: int, fate: Fate) -> None:
             await session.save(thing, ttl=60)
         else:
             await session.delete(await session.load(Thing, name))
-
-
-if __name__ == "__main__":
-    url, verb, name, which, fate = sys.argv[1:]
-    asyncio.run(main(url, verb, name, int(which), cast(Fate, fate)))

@@ -24,11 +24,20 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal, TypeVar
 
-from etcdorm.errors import DecodeError, LeaseLapsedError, NotFoundError, UnavailableError, UnconfirmedError, UsageError
+from etcdorm.errors import (
+    DecodeError,
+    EtcdormError,
+    LeaseLapsedError,
+    NotFoundError,
+    RefusedError,
+    UnavailableError,
+    UnconfirmedError,
+    UsageError,
+)
 from etcdorm.path import Path
-from etcdorm.store import KEEP, Collection, Event, FencedRecord, Owns, Record, StaleRecord, Ttl
+from etcdorm.store import KEEP, Collection, Event, FencedRecord, Observation, Owns, Record, StaleRecord, Ttl
 from tests.support.memory_etcd import RESERVED_FOR, Entry, MemoryEtcd, is_name
-from tests.support.memory_watch import Changes, Line, Watch
+from tests.support.memory_watch import Changes, Line, Stepwise, Watch
 
 T = TypeVar("T")
 
@@ -59,6 +68,8 @@ class MemoryStore:
         """Each request: when, which, and of which record."""
         self._timeout = timeout
         self._faults: list[_Fault] = []
+        self._refusals: list[EtcdormError] = []
+        self._denied: list[Path] = []
         self._linked = asyncio.Event()
         self._linked.set()
         self._closed = False
@@ -77,6 +88,19 @@ class MemoryStore:
         self._linked.set()
         self.etcd.wake()
 
+    def deny(self, path: str) -> None:
+        """Refuse all requests below a path, as for want of a right."""
+        self._denied.append(Path.parse(path))
+
+    def refuse(self, error: EtcdormError) -> None:
+        """Let the next step of a watch that is open fail; the one after that goes on."""
+        self._refusals.append(error)
+        self.etcd.wake()
+
+    def check(self) -> None:
+        if self._refusals:
+            raise self._refusals.pop(0)
+
     @property
     def connected(self) -> bool:
         return self._linked.is_set() and self.etcd.up.is_set()
@@ -90,6 +114,10 @@ class MemoryStore:
     @property
     def endpoints(self) -> tuple[str, ...]:
         return (f"memory://{self.etcd.name}",)
+
+    @property
+    def namespace(self) -> str:
+        return ""
 
     async def origin(self) -> str:
         return self.etcd.name
@@ -229,6 +257,9 @@ class MemoryStore:
     def watch(self, collection: Collection) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
         return Watch(self, collection.prefix, Changes(self.etcd, collection))
 
+    def observe(self, collection: Collection) -> AbstractAsyncContextManager[Observation]:
+        return Watch(self, collection.prefix, Stepwise(self.etcd, Changes(self.etcd, collection)))
+
     async def close(self) -> None:
         self._closed = True
         self.etcd.wake()
@@ -257,6 +288,8 @@ class MemoryStore:
                     await self.etcd.up.wait()
         except TimeoutError:
             raise UnavailableError(f"{verb} {path}: no etcd answered within {self._timeout} s") from None
+        if any(denied.contains(path) for denied in self._denied):
+            raise RefusedError(f"{verb} {path}: no right to it")
         if fault is not None and fault.how != "slow":
             with suppress(StaleRecord, LeaseLapsedError):
                 if fault.how == "lost":

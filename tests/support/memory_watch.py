@@ -10,7 +10,7 @@ from typing import Generic, Protocol, Self, TypeVar
 
 from etcdorm.errors import NotFoundError
 from etcdorm.path import Path
-from etcdorm.store import Collection, Event, Record
+from etcdorm.store import Collection, Event, Record, Step
 from tests.support.memory_etcd import MemoryEtcd, within
 
 T = TypeVar("T")
@@ -70,6 +70,29 @@ class Changes:
         return events
 
 
+class Stepwise:
+    """What ``Changes`` tells, with the index of the store at which it does."""
+
+    def __init__(self, etcd: MemoryEtcd, changes: Changes) -> None:
+        self._etcd = etcd
+        self._changes = changes
+
+    def begin(self) -> list[Step]:
+        return [self._step(self._changes.begin())]
+
+    def changed(self, path: Path, *, expired: bool) -> list[Step]:
+        return [self._step(self._changes.changed(path, expired=expired))]
+
+    def anew(self) -> list[Step]:
+        return [self._step(self._changes.anew())]
+
+    def forget(self, told: Iterable[Step], /) -> None:
+        self._changes.forget([event for step in told for event in step.events])
+
+    def _step(self, events: list[Event]) -> Step:
+        return Step(tuple(events), self._etcd.index)
+
+
 class Line:
     """Each appended record of a collection in its turn; ``after`` as in the port's ``follow``."""
 
@@ -117,6 +140,10 @@ class Client(Protocol):
 
     async def enter(self, prefix: Path, effect: Callable[[], None]) -> None: ...
 
+    def check(self) -> None:
+        """Raise what watches are refused with."""
+        ...
+
 
 class Watch(Generic[T]):
     """An async context manager and iterator of what a follower tells."""
@@ -128,6 +155,10 @@ class Watch(Generic[T]):
         self._ready: deque[T] = deque()
         self._woken = asyncio.Event()
         self._closed = False
+
+    @property
+    def connected(self) -> bool:
+        return self._client.connected
 
     async def __aenter__(self) -> Self:
         try:
@@ -148,11 +179,13 @@ class Watch(Generic[T]):
         return self
 
     async def __anext__(self) -> T:
+        self._client.check()
         while not self._ready or not self._client.connected:
             if self._closed or self._client.closed:
                 raise StopAsyncIteration
             self._woken.clear()
             await self._woken.wait()
+            self._client.check()
         return self._ready.popleft()
 
     def changed(self, path: Path, *, expired: bool) -> None:

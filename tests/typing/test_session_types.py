@@ -1,15 +1,17 @@
-"""The session's public signatures, as mypy sees them. Nothing here is run: that it is checked is the test."""
+"""The session's public signatures, as type checkers see them. Nothing here is run: that it is checked is the test."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import assert_type
+
+from pydantic import JsonValue
 
 from etcdorm import (
     KEEP,
     LATEST,
-    Change,
-    ConflictError,
     Created,
     DecodeError,
     Deleted,
@@ -18,17 +20,21 @@ from etcdorm import (
     Expired,
     Failed,
     Feed,
-    FieldFailure,
     Held,
     Invalid,
+    KeyChange,
     Listing,
-    Place,
+    Migrated,
     Results,
     Session,
     Tail,
     Updated,
+    Values,
     connect,
+    upgrade,
 )
+from etcdorm.store import Store
+from etcdorm.v2 import Observer
 
 
 class Node(EtcdModel, path="/nodes/{name}"):
@@ -43,10 +49,29 @@ class Doc(EtcdModel, path="/docs/{name}", layout="document", frozen=True):
 async def connecting() -> None:
     async with connect("http://127.0.0.1:2379") as session:
         assert_type(session, Session)
-        assert_type(session.endpoints, tuple[str, ...])
     async with connect(["http://127.0.0.1:2379", "http://127.0.0.1:2380"], timeout=1.5) as session:
         assert_type(session, Session)
+    async with connect("embedded:", layout="document", ttl=30, namespace="/team-a", observers=[Observer()]) as session:
+        assert_type(session, Session)
+    connect(
+        srv_domain="example.com", username="app", password="pw", ca_cert=Path("ca.pem"), cert=("app.crt", "app.key")
+    )
     connect(2379)  # type: ignore[arg-type]
+    connect("http://127.0.0.1:2379", layout="folder")  # type: ignore[arg-type]
+    connect("http://127.0.0.1:2379", namespace=7)  # type: ignore[arg-type]
+    connect("http://127.0.0.1:2379", timout=7)  # type: ignore[call-arg]
+    with connect("http://127.0.0.1:2379"):  # type: ignore[attr-defined]
+        pass
+
+
+async def on_any_store(session: Session, store: Store) -> None:
+    async with Session(store, timeout=1.5, layout="directory", ttl=30, namespace="/team-a") as entered:
+        assert_type(entered, Session)
+    assert_type(session.endpoints, tuple[str, ...])
+    assert_type(session.namespace, str | None)
+    assert_type(await session.close(), None)
+    Session("http://127.0.0.1:2379")  # type: ignore[arg-type]
+    session.namespace = "/team-b"  # type: ignore[misc]
 
 
 async def saving(session: Session, node: Node) -> None:
@@ -66,8 +91,8 @@ async def saving(session: Session, node: Node) -> None:
     assert_type(await session.refresh(node), Node)
     assert_type(await session.save(node, on_conflict="merge"), Node)
     await session.save(node, on_conflict="ignore")  # type: ignore[arg-type]
-    gone = session.delete(node)
-    assert_type(await gone, None)
+    assert_type(await session.delete(node), None)
+    await session.delete(Node, "n1")  # type: ignore[arg-type, call-arg]
 
 
 async def loading(session: Session) -> None:
@@ -120,6 +145,7 @@ async def many(session: Session, nodes: Iterator[Node], node: Node, doc: Doc) ->
     loaded = await session.load_all(Node, ["n1", "n2"])
     assert_type(loaded, Results[str, Node])
     assert_type(loaded.failed[0].item, str)
+    assert_type(loaded[0:2], Results[str, Node])
     assert_type((await session.load_all(Doc, await session.keys(Doc))).models, list[Doc])
     assert_type(await session.delete_all([node]), Results[Node, Node])
     both: list[Node | Doc] = [node, doc]
@@ -127,6 +153,46 @@ async def many(session: Session, nodes: Iterator[Node], node: Node, doc: Doc) ->
     await session.save_all(node)  # type: ignore[type-var]
     await session.save_all(["n1"])  # type: ignore[type-var]
     await session.save_all(nodes, on_progress=of_one)  # type: ignore[arg-type]
+
+
+def outcomes(results: Results[str, Node], done: Done[str, Node], failed: Failed[str], listing: Listing[Node]) -> None:
+    assert_type(results.models, list[Node])
+    assert_type(results.failed, list[Failed[str]])
+    assert_type(results.raise_for_errors(), Results[str, Node])
+    assert_type((done.item, done.model), tuple[str, Node])
+    assert_type((failed.item, failed.error), tuple[str, Exception])
+    assert_type(listing.invalid, tuple[DecodeError, ...])
+    _ = failed.model  # type: ignore[attr-defined]
+    done.model = Node(name="n1")  # type: ignore[misc]
+
+
+async def migrating(session: Session, migrated: Migrated, change: KeyChange) -> None:
+    assert_type(await session.migrate(Node, name="n1"), Results[str, Migrated])
+    await session.migrate(Node, dry_run=True, limit=8, on_progress=lambda done, total: None)
+    assert_type((migrated.path, migrated.from_version, migrated.to_version), tuple[str, int, int])
+    assert_type(migrated.changes, tuple[KeyChange, ...])
+    assert_type((change.key, change.old, change.new), tuple[str, str | None, str | None])
+    await session.migrate(Node, dry_run="yes")  # type: ignore[arg-type]
+    await session.migrate(int)  # type: ignore[type-var]
+
+
+def versions() -> None:
+    class Upgraded(EtcdModel, path="/upgraded/{name}", version=3):
+        name: str
+
+        @upgrade(1)
+        @staticmethod
+        def first(values: Values) -> None:
+            assert_type(values["port"], JsonValue)
+            values["port"], values["ports"], values["limits"] = 1, [1, "2"], {"cpu": None}
+
+        @upgrade(2)  # type: ignore[type-var]
+        @staticmethod
+        def second(values: Values) -> Values:
+            return values
+
+    call: Callable[[Values], None] = Upgraded.first
+    call({"port": "1"})
 
 
 async def updating(session: Session) -> None:
@@ -174,6 +240,18 @@ async def locking(session: Session, node: Node) -> None:
         assert_type(held.lost.is_set(), bool)
     async with session.lock("name") as held:
         assert_type(held, Held)
+    async with session.lock(7):  # type: ignore[arg-type]
+        pass
+    async with session.lock((Node, "n1"), timeout=1.0, blocking=False) as held:
+        assert_type(held, Held)
+    async with session.lock(node, ttl="10"):  # type: ignore[arg-type]
+        pass
+
+
+def a_lock_that_is_held(held: Held) -> None:
+    assert_type(held.token, int)
+    assert_type(held.lost, asyncio.Event)
+    held.token = 7  # type: ignore[misc]
 
 
 async def watching(session: Session) -> None:
@@ -193,25 +271,3 @@ async def watching(session: Session) -> None:
                     assert_type(change.old, Node | None)
                 case Invalid():
                     assert_type(change.error, DecodeError)
-
-
-def a_change_of_one_model(change: Change[Node]) -> Node | None:
-    return change.new if isinstance(change, Created | Updated) else change.old
-
-
-def models(node: Node, doc: Doc) -> None:
-    assert_type(node.etcd, Place | None)
-    assert_type(Node.key("n1"), str)
-    assert_type(Node.match_key("/nodes/n1"), dict[str, object] | None)
-    if node.etcd is not None:
-        assert_type(node.etcd.path, str)
-        assert_type(node.etcd.version, int)
-        assert_type(node.etcd.ttl, float | None)
-    node.etcd = None  # type: ignore[misc]
-    Node(nam="n1")  # type: ignore[call-arg]
-
-
-def errors(conflict: ConflictError, wrong: DecodeError) -> None:
-    assert_type(wrong.failures, tuple[FieldFailure, ...])
-    if isinstance(conflict.theirs, Node):
-        assert_type(conflict.theirs.port, int)

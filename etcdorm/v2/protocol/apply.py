@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from etcdorm.errors import EtcdormError, LeaseLapsedError, UnconfirmedError
 from etcdorm.path import Path
-from etcdorm.v2.protocol.commit import APPLIED, COMMIT, LEASE, RESERVATION_TTL, Commit, reservation
+from etcdorm.v2.protocol.commit import APPLIED, BOOKKEEPING, COMMIT, LEASE, RESERVATION_TTL, Commit, reservation
 from etcdorm.v2.protocol.snapshot import Key, Snapshot
 from etcdorm.v2.protocol.steps import (
     Done,
@@ -74,7 +74,7 @@ def apply(commit: Commit, mine: Snapshot, *, trusted: bool, expected: Mapping[st
             outcome = yield from one(Swap(path / APPLIED, commit.id, key.index))
             if isinstance(outcome, Done):
                 done = snapshot.with_keys({APPLIED: Key(commit.id, outcome.index, key.created)})
-                return Saved(done, frozenset(overwritten))
+                return Saved(_as_known(mine, done), frozenset(overwritten))
             snapshot = None
     except LeaseLapsedError:
         raise
@@ -141,6 +141,23 @@ def _work(path: Path, commit: Commit, snapshot: Snapshot, quiet: int) -> Iterato
         yield Reserve(path / APPLIED, reservation(commit.id), RESERVATION_TTL)
     if (lease := snapshot.dead_lease) is not None:
         yield Drop(path / LEASE, lease.index)
+
+
+def _as_known(mine: Snapshot, now: Snapshot) -> Snapshot:
+    """The record as it is now, but with the texts that its writer knows, for the next save to be compared with.
+
+    What another tool has written meanwhile to a key that this save did not change is not in the writer's object. As the
+    base of its next save it would look as if the object had been edited, and be undone. Such a key keeps the index that
+    it had, so that a save which does change it notices.
+    """
+    keys = {name: key for name, key in now.keys.items() if name in BOOKKEEPING}
+    for name, text in mine.fields().items():
+        key, known = now.keys.get(name), mine.keys.get(name)
+        if key is not None and key.value == text and not key.reserved:
+            keys[name] = key
+        elif known is not None:
+            keys[name] = replace(known, value=text)
+    return replace(now, keys=keys)
 
 
 def _foreign(snapshot: Snapshot, expected: Mapping[str, Set[str]]) -> set[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from etcdorm.errors import EtcdormError, RefusedError, UnconfirmedError
+from etcdorm.errors import EtcdormError, LeaseLapsedError, RefusedError, UnconfirmedError, UsageError
 from etcdorm.path import Path
 from etcdorm.store.types import KEEP, Owns, StaleRecord, Ttl
 from etcdorm.v2.protocol.apply import lapsed
@@ -18,7 +18,6 @@ from etcdorm.v2.protocol.steps import (
     MISSING,
     Done,
     Drop,
-    DropDirectory,
     Lost,
     Pause,
     Refresh,
@@ -30,6 +29,7 @@ from etcdorm.v2.protocol.steps import (
     look,
     one,
 )
+from etcdorm.v2.protocol.touch import maybe_touched, untimed
 
 
 def create(path: Path, text: str, *, id: str, owns: Owns, ttl: int | None) -> Steps[Snapshot]:
@@ -45,8 +45,15 @@ def create(path: Path, text: str, *, id: str, owns: Owns, ttl: int | None) -> St
             record = snapshot.record()
             if record is not None and (record.version != 0 or any(owns(name) for name in record.fields)):
                 raise StaleRecord(record)
-            if isinstance(outcome, Refused):
-                yield from _make_room(snapshot, outcome)
+            if snapshot.is_directory:
+                # Not even an empty one is removed: etcd's request for that takes a key as well, and so it could land
+                # on the document that somebody else has made here by then.
+                raise RefusedError(
+                    f"{path}: a directory stands where this document should be; delete it, with what is in it, or give "
+                    "the model another path"
+                )
+            if isinstance(outcome, Refused) and outcome.code != EXISTS:
+                raise outcome.error
             outcome = yield from one(Reserve(path, reservation(id), RESERVATION_TTL))
         elif key.reserved and key.value == reservation(id):
             try:
@@ -107,29 +114,35 @@ def remove(base: Snapshot, *, token: int | None = None) -> Steps[None]:
 
 
 def touch(base: Snapshot, ttl: int) -> Steps[Snapshot]:
-    """Move the document's TTL. Its modifiedIndex moves with it; the new base knows.
+    """Move the document's TTL. Its modifiedIndex moves with it; the new base knows, unless somebody else has saved the
+    document since ``base``: then it stays the old version.
 
-    Raises: LeaseLapsedError when it is gone.
+    Raises: LeaseLapsedError when it is gone; UsageError when the TTL was taken away meanwhile; UnconfirmedError.
     """
-    path, index = base.path, base.keys[""].index
-    content = base
-    while True:
-        outcome = yield from one(Refresh(path, ttl, index=index))
-        if isinstance(outcome, Done):
-            key = content.keys[""]
-            return content.with_keys({"": Key(key.value, outcome.index, key.created, True, ttl)})
-        if isinstance(outcome, Refused) and outcome.code not in (MISSING, MISMATCH):
-            raise outcome.error
-        now = yield from look(path)
-        found = now.keys.get("")
-        if found is None or found.reserved or found.created != base.keys[""].created:
-            raise lapsed(path)
-        index = found.index
-        if not _same(found, base.keys[""]):
-            # Somebody has saved it meanwhile: the TTL is put off all the same, and our base stays the old version.
-            outcome = yield from one(Refresh(path, ttl, index=index))
+    path, before, lost = base.path, base.keys[""], False
+    known = before
+    try:
+        while True:
+            outcome = yield from one(Refresh(path, ttl, index=known.index))
             if isinstance(outcome, Done):
-                return base
+                index = outcome.index if _same(known, before) else before.index
+                return base.with_keys({"": Key(before.value, index, before.created, expires=True, ttl=ttl)})
+            if isinstance(outcome, Refused) and outcome.code not in (MISSING, MISMATCH):
+                raise outcome.error
+            lost = lost or isinstance(outcome, Lost)
+            now = yield from look(path)
+            found = now.keys.get("")
+            if found is None or found.reserved or found.created != before.created:
+                raise lapsed(path)
+            if not found.expires:
+                raise untimed(path)
+            known = found
+    except (LeaseLapsedError, UsageError):
+        raise
+    except EtcdormError as error:
+        if lost:
+            raise maybe_touched(path) from error
+        raise
 
 
 def _swap(base: Snapshot, text: str, ttl: Ttl, *, unique: bool = False) -> Steps[Snapshot]:
@@ -141,18 +154,18 @@ def _swap(base: Snapshot, text: str, ttl: Ttl, *, unique: bool = False) -> Steps
     def swap(key: Key) -> Request:
         return Swap(base.path, text, key.index, left(key))
 
-    index = yield from _exactly(base, text, swap, unique=unique)
-    key = base.keys[""]
-    return base.with_keys({"": Key(text, index, key.created, left(key) is not None, left(key))})
+    replaced, index = yield from _exactly(base, text, swap, unique=unique)
+    seconds = left(replaced)
+    return base.with_keys({"": Key(text, index, replaced.created, seconds is not None, seconds)})
 
 
 def _exactly(
     base: Snapshot, wanted: str | None, request: Callable[[Key], Request], *, unique: bool = False
-) -> Steps[int]:
-    """One write over the key as ``base`` has it; ``wanted`` is what it leaves there. Returns the new modifiedIndex.
+) -> Steps[tuple[Key, int]]:
+    """One write over the key as ``base`` has it; ``wanted`` is what it leaves there (None: nothing).
 
-    ``unique``: nobody else writes just that text.
-    A key whose index has moved but not its content was only refreshed, and the write goes on from there.
+    Returns the key that it replaced, and the new modifiedIndex. A key whose index has moved but not its content was
+    only refreshed, and the write goes on from there. ``unique``: nobody else writes just that text.
     Raises: StaleRecord; UnconfirmedError when a lost answer can't be settled.
     """
     path, before, lost = base.path, base.keys[""], False
@@ -161,7 +174,7 @@ def _exactly(
         while True:
             outcome = yield from one(request(known))
             if isinstance(outcome, Done):
-                return outcome.index
+                return known, outcome.index
             if isinstance(outcome, Refused) and outcome.code not in (MISSING, MISMATCH):
                 raise outcome.error
             lost = lost or isinstance(outcome, Lost)
@@ -170,20 +183,15 @@ def _exactly(
             if key is not None and key.index == known.index:
                 continue  # not landed: at most one of the two can find the index it names
             if lost and unique and key is not None and (key.value, key.created) == (wanted, before.created):
-                return key.index
-            same = key is not None and _same(key, before)
-            if lost and wanted is None:
-                if key is None:
-                    return 0
-                if key.created != before.created:
-                    raise _unconfirmed(path)
-            elif lost and not (same and wanted == before.value):
-                # Our text may stand there, but another writer may have had the same idea: a counter moved by one.
+                return known, key.index
+            if lost and not (wanted is None and key is not None and key.created == before.created):
+                # What is there may be of our making, but another writer may have had the same idea: a counter moved by
+                # one, a job that was done and deleted. Nor does it prove anything that the old text is there again.
                 raise _unconfirmed(path)
-            if key is None or not same:
-                lost = False
+            lost = False
+            if key is None or not _same(key, before):
                 raise StaleRecord(now.record())
-            known, lost = key, False
+            known = key
     except EtcdormError as error:
         if not lost or isinstance(error, UnconfirmedError):
             raise
@@ -192,16 +200,6 @@ def _exactly(
 
 def _same(key: Key, before: Key) -> bool:
     return (key.value, key.created, key.reserved) == (before.value, before.created, before.reserved)
-
-
-def _make_room(snapshot: Snapshot, refused: Refused) -> Steps[None]:
-    """An empty directory that stands where the document should be is removed."""
-    outcome = yield from one(DropDirectory(snapshot.path))
-    if isinstance(outcome, Refused) and outcome.code not in (MISSING, EXISTS):
-        raise RefusedError(
-            f"{snapshot.path}: a directory with other keys stands where this document should be; "
-            "delete it, or give the model another path"
-        ) from refused.error
 
 
 def _unconfirmed(path: Path) -> UnconfirmedError:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from etcdorm.errors import EtcdormError
 from etcdorm.path import Path
-from etcdorm.store.types import Owns
+from etcdorm.store.types import Owns, StaleRecord
 from etcdorm.v2.protocol.apply import ATTEMPTS
 from etcdorm.v2.protocol.commit import APPLIED, COMMIT, LEASE, Commit
 from etcdorm.v2.protocol.fence import check
-from etcdorm.v2.protocol.land import land
+from etcdorm.v2.protocol.land import Landed, land
 from etcdorm.v2.protocol.save import adopt, carried
 from etcdorm.v2.protocol.snapshot import Snapshot
 from etcdorm.v2.protocol.steps import Done, Drop, DropDirectory, Pause, Request, Steps, look, one
@@ -19,20 +19,34 @@ def remove(base: Snapshot, *, id: str, owns: Owns, token: int | None = None) -> 
 
     Raises: StaleRecord when it is not as it was loaded; FencedRecord.
     """
-    if base.commit is None:
-        base = yield from adopt(base, id)
-    old = base.commit
-    fence = old.fence if old is not None else None
-    check(fence, token, base.record())
-    names = {name for name, _ in base.plain() if owns(name)} | set(carried(base))
-    commit = Commit(id, old.history() if old else (), dict.fromkeys(sorted(names)), fence=fence, deleted=True)
-    landed = yield from land(base.path, commit, at=base.keys[COMMIT].index, after=old.id if old else None)
+    landed = yield from _bury(base, id, owns, token)
     if landed.superseded:
         return
     try:
         yield from clear(base.path, id)
     except EtcdormError:
         return  # the record is gone for every reader; whoever makes it anew clears the rest
+
+
+def _bury(base: Snapshot, id: str, owns: Owns, token: int | None) -> Steps[Landed]:
+    """Commit the tombstone.
+
+    Raises: StaleRecord; FencedRecord.
+    """
+    while True:
+        snapshot = base if base.commit is not None else (yield from adopt(base, id))
+        old = snapshot.commit
+        names = {name for name, _ in snapshot.plain() if owns(name)} | set(carried(snapshot))
+        fence = old.fence if old is not None else None
+        check(fence, token, snapshot.record())
+        commit = Commit(id, old.history() if old else (), dict.fromkeys(sorted(names)), fence=fence, deleted=True)
+        at = snapshot.keys[COMMIT].index
+        try:
+            return (yield from land(snapshot.path, commit, at=at, after=old.id if old else None))
+        except StaleRecord as stale:
+            if old is not None or (stale.current is not None and stale.current.version != 0):
+                raise
+            # Our reservation expired or was taken; adopting it again tells whether more has happened.
 
 
 def clear(path: Path, id: str) -> Steps[None]:

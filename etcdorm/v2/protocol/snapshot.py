@@ -18,7 +18,7 @@ from etcdorm.v2.result import Node
 class Key:
     """One key: its text, its modifiedIndex and createdIndex, and its TTL as the server told it."""
 
-    value: str
+    value: str = field(repr=False)  # it may be a secret, and a repr ends in logs
     index: int
     created: int = 0
     expires: bool = False
@@ -47,6 +47,8 @@ class Snapshot:
     path: Path
     keys: Mapping[str, Key] = field(default_factory=dict)
     directories: tuple[str, ...] = ()
+    is_directory: bool = False
+    """Whether there is a directory, be it an empty one."""
 
     @classmethod
     def of_node(cls, path: Path, node: Node) -> Snapshot:
@@ -58,7 +60,7 @@ class Snapshot:
         # Below the record's own key there is only its "/" and the relative name.
         start = len(node.get("key", "/").rstrip("/")) + 1
         _collect(node, start, keys, directories)
-        return cls(path, keys, tuple(directories))
+        return cls(path, keys, tuple(directories), is_directory=True)
 
     @classmethod
     def of_keys(cls, path: Path, keys: Mapping[str, Key]) -> Snapshot:
