@@ -16,7 +16,7 @@ from etcdorm.errors import (
 )
 from etcdorm.mapping import EtcdModel, Place, Schema, changes, place_of, schema_of, set_place
 from etcdorm.mapping.diff import onto
-from etcdorm.mapping.records import is_ours, owns_in, upgraded
+from etcdorm.mapping.records import ours, owns_in, upgraded
 from etcdorm.path import Path
 from etcdorm.session.backoff import Backoff
 from etcdorm.session.conflicts import OnConflict, merged, refused
@@ -36,24 +36,26 @@ async def save(
     path = schema.path(model)
     where = f"{store.namespace}{path}"
     base = await _known(store, model, path)
-    wanted, target = model, base
+    # What the object knows does not tell whether there is anything to overwrite.
+    wanted, target = model, base if on_conflict != "overwrite" else await _there(store, schema, path)
     backoff = Backoff(timeout)
     while True:
         try:
             record = await _write(store, schema, wanted, path, target, ttl=ttl, defaults=defaults)
             break
         except StaleRecord as stale:
+            current = ours(schema, stale.current)
             if on_conflict == "overwrite":
-                target = stale.current
+                target = current
             elif target is None or base is None:
                 raise _exists(store, path, model) from None
-            elif on_conflict == "merge" and stale.current is not None:
-                wanted, target = merged(schema, base, model, stale.current), stale.current
+            elif on_conflict == "merge" and current is not None:
+                wanted, target = merged(schema, base, model, current), current
                 await hooks.before_save(wanted)
             else:
-                raise refused(schema, model, where, base, stale.current, "saved") from None
+                raise refused(schema, model, where, base, current, "saved") from None
             if not await backoff.pause():
-                raise refused(schema, model, where, base, stale.current, "saved") from None
+                raise refused(schema, model, where, base, current, "saved") from None
         except LeaseLapsedError:
             set_place(model, None)
             if on_conflict != "overwrite":
@@ -91,7 +93,8 @@ async def delete(store: Store, model: EtcdModel) -> None:
     try:
         await store.remove(place.record, owns=owns_in(schema, place.record))
     except StaleRecord as stale:
-        raise refused(schema, model, place.record.where, place.record, stale.current, "deleted") from None
+        current = ours(schema, stale.current)
+        raise refused(schema, model, place.record.where, place.record, current, "deleted") from None
     set_place(model, None)
     await hooks.after_delete(model, place.record.where)
 
@@ -102,8 +105,8 @@ async def fence(store: Store, model: EtcdModel, token: int) -> None:
     path = schema.path(model)
     mine = await _known(store, model, path)
     while True:
-        record = await store.read(path, fresh=True)
-        if record is None or record.is_document or not is_ours(schema, record):
+        record = await _there(store, schema, path)
+        if record is None or record.is_document:
             return  # nothing to guard, or a record that has no place for a token
         base = mine if mine is not None and mine.version == record.version else record
         try:
@@ -115,6 +118,11 @@ async def fence(store: Store, model: EtcdModel, token: int) -> None:
         if base is mine:
             set_place(model, Place.of(fenced))
         return
+
+
+async def _there(store: Store, schema: Schema[M], path: Path) -> Record | None:
+    """The record of the model at this path now, as the majority knows it, be it one that does not fit."""
+    return ours(schema, await store.read(path, fresh=True, owns=schema.owns))
 
 
 async def _known(store: Store, model: EtcdModel, path: Path) -> Record | None:
