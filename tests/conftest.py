@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Protocol
 from urllib.parse import quote, urlsplit
 
+import hypothesis
 import pytest
 
 from etcdorm.embedded.binary import VARIABLE, bundled_path
@@ -99,6 +100,11 @@ def wipe(server: EtcdServer) -> None:
             call("DELETE", f"/v2/keys{quote(key)}?recursive=true")
     finally:
         connection.close()
+
+
+# A test that takes long on a busy machine is no worse for it, and no example is kept from one run for the next.
+hypothesis.settings.register_profile("etcdorm", deadline=None, database=None)
+hypothesis.settings.load_profile("etcdorm")
 
 
 # -- in parallel: pytest -n 4 --dist loadgroup -------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 FORM = "application/x-www-form-urlencoded"
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 """Seconds. Long enough for a machine that is busy; nothing here waits for that long when all is well."""
 
 
