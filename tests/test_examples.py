@@ -69,6 +69,7 @@ SHOWN: Mapping[str, tuple[str, ...]] = {
         "> Expired /tour/nodes/n2",
         '{"kind":"ready"}',
         "second holder: has the lock, token",
+        "first holder:  LockLostError:",
         "first holder:  ConflictError:",
         '"fence":',
         "> Updated(path='/tour/nodes/n1',",

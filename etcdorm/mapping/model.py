@@ -14,6 +14,7 @@ from pydantic_core import CoreSchema
 
 from etcdorm.errors import ModelError, PathError
 from etcdorm.mapping.checks import check_names, unknown_type
+from etcdorm.mapping.frozen import is_frozen, thaw
 from etcdorm.mapping.schema import DECLARATION, Declaration, Layout, compile_schema, schema_of
 from etcdorm.mapping.secrets import hide, hide_in_errors
 from etcdorm.mapping.values import JSON_CONFIG
@@ -115,6 +116,16 @@ class EtcdModel(BaseModel, metaclass=ModelMetaclass):
         except PydanticSchemaGenerationError as error:
             raise unknown_type(cls, error) from None
 
+    def __copy__(self) -> Self:
+        copied = super().__copy__()
+        thaw(copied)
+        return copied
+
+    def __deepcopy__(self, memo: dict[int, object] | None = None) -> Self:
+        copied = super().__deepcopy__(memo)
+        thaw(copied)
+        return copied
+
     @property
     def etcd(self) -> Place | None:
         """Where this object was loaded from or saved to; None when it never was."""
@@ -145,7 +156,12 @@ def place_of(model: EtcdModel) -> Place | None:
 
 
 def set_place(model: EtcdModel, place: Place | None) -> None:
-    """Note where a model is stored, or that it no longer is. The model's values, and ``==``, don't change by it."""
+    """Note where a model is stored, or that it no longer is. The model's values, and ``==``, don't change by it.
+
+    One that is frozen stays as it is: it tells of the moment that it shows.
+    """
+    if is_frozen(model):
+        return
     if place is None:
         model.__dict__.pop(_PLACE, None)
     else:

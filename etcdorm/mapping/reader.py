@@ -80,12 +80,12 @@ class Reader(Generic[M]):
         location = item["loc"]
         at = self.codec.locate(location)
         key, stored = ("", _member(item)) if "" in fields else (at, fields.get(at))
-        message = _QUOTES_INPUT.get(item["type"], item["msg"])
+        more = ""
         if "" in fields and self.codec.field(at) != (name := ".".join(map(readable, at.split("/")))):
-            message += f" (the member {name})"
-        if self.codec.is_secret(location):
-            return FieldFailure(key, _field(location), f"{_discreet(item, message)} ({_NOT_SHOWN})")
-        return FieldFailure(key, _field(location), message, stored)
+            more = f" (the member {name})"
+        is_secret = self.codec.is_secret(location)
+        problem = what_is_wrong(item, more, secret=is_secret)
+        return FieldFailure(key, field_name(location), problem, None if is_secret else stored)
 
 
 def _member(item: ErrorDetails) -> str | None:
@@ -95,11 +95,14 @@ def _member(item: ErrorDetails) -> str | None:
     return pydantic_core.to_json(item["input"], inf_nan_mode="constants").decode()
 
 
-def _discreet(item: ErrorDetails, message: str) -> str:
-    """A message that holds nothing of the input: Pydantic's own, unless it passes on what others say."""
-    if item["type"] in get_args(ErrorType) and not _QUOTES_OTHERS.intersection(item.get("ctx", {})):
+def what_is_wrong(item: ErrorDetails, more: str = "", *, secret: bool) -> str:
+    """Pydantic's message; of a secret one that holds nothing of the input: not what others say that it passes on."""
+    message = _QUOTES_INPUT.get(item["type"], item["msg"]) + more
+    if not secret:
         return message
-    return f"not valid: {item['type']}"
+    if item["type"] in get_args(ErrorType) and not _QUOTES_OTHERS.intersection(item.get("ctx", {})):
+        return f"{message} ({_NOT_SHOWN})"
+    return f"not valid: {item['type']} ({_NOT_SHOWN})"
 
 
 def _follows(key: str, problems: list[Problem]) -> bool:
@@ -107,7 +110,7 @@ def _follows(key: str, problems: list[Problem]) -> bool:
     return any(problem.key in ("", key) or not key or problem.key.startswith(f"{key}/") for problem in problems)
 
 
-def _field(location: Location) -> str:
+def field_name(location: Location) -> str:
     """``limits.cpu`` or ``ports[2]``; ``*`` for the model as a whole."""
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
     return path.removeprefix(".") or "*"

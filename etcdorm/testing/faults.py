@@ -183,6 +183,9 @@ class FaultProxy:
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # A plain function, so that the task is ours: asyncio would log an exception in one of its own.
+        if self._server is None:  # it was on its way here when ``refuse`` was called
+            writer.transport.abort()
+            return
         self._count += 1
         task = asyncio.create_task(self._serve(reader, writer, self._count))
         self._connections.add(task)
