@@ -83,8 +83,9 @@ class Servers:
 
     def stop(self) -> None:
         with ThreadPoolExecutor() as threads:  # each takes a second
-            for each in (*self._servers.values(), *self._clusters.values()):
-                threads.submit(each.stop)
+            stops = [threads.submit(each.stop) for each in (*self._servers.values(), *self._clusters.values())]
+        for stop in stops:
+            stop.result()
 
 
 def wipe(server: EtcdServer) -> None:
