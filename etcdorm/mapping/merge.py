@@ -110,8 +110,10 @@ def _differences(before: BaseModel, after: BaseModel, at: str) -> list[str]:
     found: list[str] = []
     for name, field in type(after).model_fields.items():
         if not field.exclude:
-            _, whole = _rules(field)
-            found += _difference(getattr(before, name, None), getattr(after, name, None), f"{at}{name}", whole=whole)
+            one, other = getattr(before, name, None), getattr(after, name, None)
+            if not same(one, other):  # first, as most are, and looking up the rules takes longer
+                _, whole = _rules(field)
+                found += _difference(one, other, f"{at}{name}", whole=whole)
     return found + _entries(before.model_extra or {}, after.model_extra or {}, at)
 
 
