@@ -57,11 +57,6 @@ class Registration(Generic[M]):
         self._lease: Lease | None = None
 
     @property
-    def lease(self) -> Lease | None:
-        """What keeps the record alive; another one after it was lost."""
-        return self._lease
-
-    @property
     def valid(self) -> bool:
         """Whether the record exists for certain; right also when the event loop has stood still."""
         return self._lease is not None and self._lease.valid

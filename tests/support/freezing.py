@@ -29,10 +29,9 @@ async def save_all_the_same(session: Session, node: Node, token: int) -> None:
     anew = await session.load(Node, "n1")
     anew.port = 1
     await attempt("save of what was loaded anew", session.save(anew))
-    record = anew.etcd and anew.etcd.record
-    assert record is not None
+    assert anew.etcd is not None
     # What etcd says to one that was stopped after it had found that it still holds the lock.
-    await attempt("late request", session.store.commit(record, {"port": "1"}, token=token))
+    await attempt("late request", session.store.commit(anew.etcd.record, {"port": "1"}, token=token))
 
 
 async def main(url: str) -> None:
