@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+from typing import Final
 
 from etcdorm.path import Path
 from etcdorm.recipes.contender import Contender
@@ -39,7 +40,7 @@ class Held:
     @property
     def left(self) -> float:
         """Seconds for which it is held for certain, if etcd should not answer from now on."""
-        return 0.0 if self._released else max(0.0, self._lease.left)
+        return 0.0 if self._released else self._lease.left
 
 
 class Claim(Held):
@@ -47,18 +48,15 @@ class Claim(Held):
 
     def __init__(self, contender: Contender, store: Store, origin: str) -> None:
         super().__init__(contender.record.created, contender.lease)
-        self.path = contender.directory
-        self.id = contender.id
-        self.place = contender.record.path
-        self.store = store
-        self.origin = origin
-        self.task = asyncio.current_task()
+        self.lease: Final = contender.lease
+        self.path: Final = contender.directory
+        self.id: Final = contender.id
+        self.place: Final = contender.record.path
+        self.store: Final = store
+        self.origin: Final = origin
+        self.task: Final = asyncio.current_task()
         self.record: Path | None = None
         """The record that it guards, if it does."""
-
-    @property
-    def lease(self) -> Lease:
-        return self._lease
 
     @property
     def released(self) -> bool:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from types import TracebackType
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from etcdorm.errors import EtcdormError, HookError
 from etcdorm.finish import whole
 from etcdorm.mapping import EtcdModel, Place, place_of, schema_of, set_place
 from etcdorm.path import Path
-from etcdorm.recipes import Claim, Held, Keeper, Lease, Lock, Moment
+from etcdorm.recipes import Claim, Held, Keeper, KeptLease, Lock, Moment
 from etcdorm.session import fencing, saving
 from etcdorm.session.defaults import Defaults
 from etcdorm.session.keeping import Refresher
@@ -30,7 +30,7 @@ class Leadership(Generic[M]):
     """
 
     def __init__(self, model: M, held: Held) -> None:
-        self.model = model
+        self.model: Final[M] = model
         """The leader's own record. It can be changed and saved in the block."""
         self._held = held
 
@@ -75,7 +75,7 @@ class Campaign(Generic[M]):
         self._ttl = ttl
         self._defaults = defaults
         self._save_timeout = save_timeout
-        self._lease: Lease | None = None
+        self._lease: KeptLease | None = None
         self._lock = Lock(
             store,
             keeper,

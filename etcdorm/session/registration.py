@@ -7,7 +7,7 @@ import logging
 import random
 from collections.abc import Callable
 from types import TracebackType
-from typing import Generic, Literal, TypeVar, get_args
+from typing import Final, Generic, Literal, TypeVar, get_args
 
 from etcdorm.errors import (
     AlreadyExistsError,
@@ -22,7 +22,7 @@ from etcdorm.errors import (
 from etcdorm.finish import end, to_end, whole
 from etcdorm.mapping import EtcdModel, Place, place_of, schema_of, set_place
 from etcdorm.path import Path
-from etcdorm.recipes import Keeper, Lease, Moment
+from etcdorm.recipes import Keeper, KeptLease, Moment
 from etcdorm.session import fencing, saving
 from etcdorm.session.backoff import Backoff
 from etcdorm.session.defaults import Defaults
@@ -49,12 +49,12 @@ class Registration(Generic[M]):
     """What is registered for the time of a block, and how it stands."""
 
     def __init__(self, model: M, ttl: int) -> None:
-        self.model = model
-        self.ttl = ttl
+        self.model: Final[M] = model
+        self.ttl: Final[int] = ttl
         self.state: State = "registered"
-        self.renewals = 0
+        self.renewals: int = 0
         """How often it was registered anew because the record had vanished."""
-        self._lease: Lease | None = None
+        self._lease: KeptLease | None = None
 
     @property
     def valid(self) -> bool:
@@ -64,7 +64,7 @@ class Registration(Generic[M]):
     @property
     def left(self) -> float:
         """Seconds for which it exists for certain, if etcd should not answer from now on."""
-        return 0.0 if self._lease is None or self._lease.lost.is_set() else max(0.0, self._lease.left)
+        return 0.0 if self._lease is None else self._lease.left
 
 
 OnChange = Callable[[Registration[M]], object]

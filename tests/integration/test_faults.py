@@ -14,6 +14,7 @@ from etcdorm.testing import EtcdServer, Fate, FaultProxy, Seen
 from etcdorm.testing.faults import first, only
 from etcdorm.v2 import Client, EtcdConnectionFailed, EtcdUnavailable, EtcdUnconfirmed
 from tests.support.ports import held_ports
+from tests.support.raw import TRIES
 
 LOSING = [
     pytest.param(Fate.CUT_BEFORE, None, id="cut before"),
@@ -89,7 +90,7 @@ async def test_another_answer_is_sent_instead(etcd: EtcdServer) -> None:
     def answer(seen: Seen) -> bytes:
         return b"HTTP/1.1 503 Away\r\nContent-Length: 0\r\n\r\n"
 
-    async with FaultProxy(etcd.url, answer=answer) as proxy, Client(proxy.url, timeout=0.3) as client:
+    async with FaultProxy(etcd.url, answer=answer) as proxy, Client(proxy.url, timeout=TRIES) as client:
         with pytest.raises(EtcdUnavailable, match="503"):
             await client.read("/")
 
