@@ -14,7 +14,7 @@ from etcdorm.errors import EtcdormError, Holder, LeaseLapsedError, UnconfirmedEr
 from etcdorm.finish import end
 from etcdorm.path import Path
 from etcdorm.recipes.keeper import Keeper
-from etcdorm.recipes.lease import Lease, Moment
+from etcdorm.recipes.lease import KeptLease, Moment
 from etcdorm.store import Collection, Record, StaleRecord, Store
 
 _log = logging.getLogger("etcdorm.lock")
@@ -36,7 +36,7 @@ class Contender:
         self._asked = datetime.now(UTC)
         self._appending: asyncio.Task[Record] | None = None
         self._record: Record | None = None
-        self._lease: Lease | None = None
+        self._lease: KeptLease | None = None
 
     @property
     def record(self) -> Record:
@@ -44,7 +44,7 @@ class Contender:
         return self._record
 
     @property
-    def lease(self) -> Lease:
+    def lease(self) -> KeptLease:
         assert self._lease is not None
         return self._lease
 

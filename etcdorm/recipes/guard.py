@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from etcdorm.recipes.lease import Lease
+from etcdorm.recipes.lease import KeptLease
 
 
 class Guard:
@@ -19,7 +19,7 @@ class Guard:
             raise
     """
 
-    def __init__(self, *leases: Lease) -> None:
+    def __init__(self, *leases: KeptLease) -> None:
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("what is kept for a block needs a task that the block runs in")

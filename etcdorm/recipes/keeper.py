@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from etcdorm.errors import EtcdormError, NotFoundError, UsageError
 from etcdorm.finish import end
-from etcdorm.recipes.lease import Beat, Lease, Moment
+from etcdorm.recipes.lease import Beat, KeptLease, Moment
 
 _log = logging.getLogger("etcdorm.lease")
 
@@ -26,7 +26,7 @@ _RETRY, _SHORTEST_RETRY, _LONGEST_RETRY = 0.1, 0.02, 1.0
 
 @dataclass(slots=True)
 class _Kept:
-    lease: Lease
+    lease: KeptLease
     due: float
     """When to put the expiry off next."""
     since: float = 0.0
@@ -56,7 +56,7 @@ class Keeper:
 
     def __init__(self, *, at_once: int = 32) -> None:
         self._at_once = at_once
-        self._kept: dict[Lease, _Kept] = {}
+        self._kept: dict[KeptLease, _Kept] = {}
         self._schedule: list[tuple[float, int, _Kept]] = []
         self._waiting: list[tuple[float, int, _Kept]] = []
         self._count = itertools.count()
@@ -69,20 +69,20 @@ class Keeper:
     def closed(self) -> bool:
         return self._closed
 
-    def keep(self, name: str, ttl: int, beat: Beat, *, sent: Moment) -> Lease:
+    def keep(self, name: str, ttl: int, beat: Beat, *, sent: Moment) -> KeptLease:
         """Keep a record alive whose TTL was last put off by a request that was sent at that moment.
 
         Until ``stop``, which its caller owes it.
         """
         if self._closed:
             raise UsageError(f"{name} can't be kept alive: the session is closed")
-        lease = Lease(name, ttl, beat, sent=sent)
-        due = sent.loop + min(random.random() * ttl * _SHARE, max(0.0, lease.left) / 2)
+        lease = KeptLease(name, ttl, beat, sent=sent)
+        due = sent.loop + min(random.random() * ttl * _SHARE, lease.left / 2)
         self._kept[lease] = kept = _Kept(lease, due)
         self._plan(kept)
         return lease
 
-    def next(self, lease: Lease, beat: Beat, *, after: float) -> None:
+    def next(self, lease: KeptLease, beat: Beat, *, after: float) -> None:
         """Let the next beat be another one, after so many seconds; sooner when there is little time left."""
         kept = self._kept.get(lease)
         if kept is not None:
@@ -91,7 +91,7 @@ class Keeper:
             if not kept.over:
                 self._plan(kept)
 
-    async def stop(self, lease: Lease) -> None:
+    async def stop(self, lease: KeptLease) -> None:
         """Keep it no longer; a request that is under way for it may still happen."""
         kept = self._kept.pop(lease, None)
         if kept is None:
@@ -169,7 +169,7 @@ class Keeper:
         sent = Moment.now()
         try:
             # Never all that is left for one try: a connection that has gone silent must leave time for another.
-            async with asyncio.timeout(max(0.0, lease.left) / 2):
+            async with asyncio.timeout(lease.left / 2):
                 await beat()
         except NotFoundError as error:
             self._lose(kept, str(error))
@@ -178,7 +178,7 @@ class Keeper:
             kept.over = True
             lease.let_go()
         except (EtcdormError, TimeoutError) as error:
-            lease.reason = str(error) or "no answer in time"
+            lease.failed(str(error) or "no answer in time")
             # Where one fails, mostly all do; one warning must do for them.
             level = logging.DEBUG if self._failing else logging.WARNING
             self._failing = True

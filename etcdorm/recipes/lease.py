@@ -48,17 +48,19 @@ class Lease:
     from when the last request was sent that was answered, less a tenth. A lost lease stays lost.
     """
 
-    def __init__(self, name: str, ttl: int, beat: Beat, *, sent: Moment) -> None:
+    def __init__(self, name: str, ttl: int, *, sent: Moment) -> None:
         self.name: Final[str] = name
         """What is kept, for logs and errors."""
         self.ttl: Final[int] = ttl
         self.lost: Final[asyncio.Event] = asyncio.Event()
-        self.reason: str = "it was not put off in time"
-        """Why it was lost."""
-        self.beat: Final[Beat] = beat
-        self.renewed_at: Moment = sent
+        self._reason = "it was not put off in time"
+        self._renewed_at = sent
         self._kept = True  # else it has no TTL any more, and needs no keeping
-        self._told: list[Callable[[], None]] = []
+
+    @property
+    def reason(self) -> str:
+        """Why it was lost."""
+        return self._reason
 
     @property
     def valid(self) -> bool:
@@ -72,16 +74,34 @@ class Lease:
             return 0.0
         if not self._kept:
             return float("inf")
-        return self.ttl * (1 - MARGIN) - self.renewed_at.ago
+        return max(0.0, self.ttl * (1 - MARGIN) - self._renewed_at.ago)
+
+
+class KeptLease(Lease):
+    """The same, as its keeper sees it."""
+
+    def __init__(self, name: str, ttl: int, beat: Beat, *, sent: Moment) -> None:
+        super().__init__(name, ttl, sent=sent)
+        self.beat: Final[Beat] = beat
+        self._told: list[Callable[[], None]] = []
+
+    @property
+    def renewed_at(self) -> Moment:
+        """When the last request was sent that has put the expiry off."""
+        return self._renewed_at
 
     @property
     def over_at(self) -> float:
         """When it is lost, by the loop's clock."""
-        return self.renewed_at.loop + self.ttl * (1 - MARGIN)
+        return self._renewed_at.loop + self.ttl * (1 - MARGIN)
 
     def renewed(self, sent: Moment) -> None:
         """A request that was sent then has put the expiry off."""
-        self.renewed_at = sent
+        self._renewed_at = sent
+
+    def failed(self, reason: str) -> None:
+        """It could not be put off now; should it be lost, that is why."""
+        self._reason = reason
 
     def let_go(self) -> None:
         """The record has no TTL any more, and lives on by itself."""
@@ -90,7 +110,7 @@ class Lease:
     def lose(self, reason: str) -> None:
         """Say that it can't be relied on any more."""
         if not self.lost.is_set():
-            self.reason = reason
+            self._reason = reason
             self.lost.set()
             for tell in self._told[:]:
                 tell()

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import logging
 import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from types import TracebackType
-from typing import Final
 
 from etcdorm.errors import (
     EtcdormError,
@@ -25,8 +23,8 @@ from etcdorm.finish import to_end
 from etcdorm.path import Path
 from etcdorm.recipes.contender import Contender, holder_of, id_of, is_marked, queue_at
 from etcdorm.recipes.guard import Guard
+from etcdorm.recipes.held import Claim, Held, enter, forget_released, holding
 from etcdorm.recipes.keeper import Keeper
-from etcdorm.recipes.lease import Lease
 from etcdorm.store import Collection, Record, Store
 
 _log = logging.getLogger("etcdorm.lock")
@@ -36,58 +34,6 @@ _PAUSES = 4
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.5
 _TO_TELL = 1.0
 """Seconds, at most, for finding out who holds a lock that could not be had."""
-
-
-class Held:
-    """A lock that is held.
-
-    ``token`` is its fencing token: it grows with every holder. ``lost`` is set, by this machine's monotonic clock,
-    before the lock's TTL can have run out at the server; the block is cancelled then.
-    """
-
-    def __init__(self, contender: Contender, store: Store, origin: str) -> None:
-        self.token: Final[int] = contender.record.created
-        self.path: Final[Path] = contender.directory
-        self.id: Final[str] = contender.id
-        self.place: Final[Path] = contender.record.path
-        self.store: Final[Store] = store
-        self.origin: Final[str] = origin
-        self.task: Final[asyncio.Task[object] | None] = asyncio.current_task()
-        self.released: bool = False
-        self.record: Path | None = None
-        """The record that it guards, if it does."""
-        self._lease = contender.lease
-
-    @property
-    def lost(self) -> asyncio.Event:
-        return self._lease.lost
-
-    @property
-    def valid(self) -> bool:
-        """Whether it is held for certain; right also when the event loop has stood still, and ``lost`` is late."""
-        return not self.released and self._lease.valid
-
-    @property
-    def left(self) -> float:
-        """Seconds for which it is held for certain, if etcd should not answer from now on."""
-        return 0.0 if self.released else max(0.0, self._lease.left)
-
-    @property
-    def reason(self) -> str:
-        """Why it was lost."""
-        return self._lease.reason
-
-    @property
-    def lease(self) -> Lease:
-        return self._lease
-
-
-_holding: contextvars.ContextVar[tuple[Held, ...]] = contextvars.ContextVar("etcdorm_holding", default=())
-
-
-def holding() -> tuple[Held, ...]:
-    """The locks in whose blocks this code runs, those of a task that was started there included."""
-    return tuple(held for held in _holding.get() if not held.released)
 
 
 class Lock:
@@ -107,8 +53,8 @@ class Lock:
         ttl: int,
         timeout: float | None = None,
         blocking: bool = True,
-        prepare: Callable[[Held], Awaitable[None]] | None = None,
-        finish: Callable[[Held], Awaitable[None]] | None = None,
+        prepare: Callable[[Claim], Awaitable[None]] | None = None,
+        finish: Callable[[Claim], Awaitable[None]] | None = None,
     ) -> None:
         if isinstance(ttl, bool) or not isinstance(ttl, int) or ttl < 1:
             raise UsageError(f"a lock's ttl must be whole seconds from 1 on, not {ttl!r}")
@@ -123,23 +69,23 @@ class Lock:
         self._finish = finish
         self._contender: Contender | None = None
         self._guard: Guard | None = None
-        self._held: Held | None = None
+        self._held: Claim | None = None
 
     async def __aenter__(self) -> Held:
         try:
             async with asyncio.timeout(self._timeout) as limit:
                 contender = await self._acquire()
                 origin = await self._store.origin()
-            self._held = held = Held(contender, self._store, origin)
+            self._held = held = Claim(contender, self._store, origin)
             self._guard = Guard(contender.lease)
             contender.hold()
-            _holding.set((*holding(), held))
+            enter(held)
             if self._prepare is not None:
                 await self._prepare(held)
         except BaseException as error:
             lost = self._guard is not None and self._guard.close(error)
             await to_end(self._leave())
-            _holding.set(holding())
+            forget_released()
             if lost:
                 raise self._lost() from error
             if limit.expired() and isinstance(error, TimeoutError):
@@ -155,7 +101,7 @@ class Lock:
         cancelled = self._guard.close(error)
         lost = not self._held.valid  # also when the loop has stood still, and nobody could say so yet
         await to_end(self._leave())
-        _holding.set(holding())
+        forget_released()
         if cancelled or (lost and error is None):
             raise self._lost() from error
 
@@ -244,7 +190,7 @@ class Lock:
                 await self._finish(self._held)
         finally:
             if self._held is not None:
-                self._held.released = True
+                self._held.release()
             if self._contender is not None:
                 await self._contender.leave()
 
@@ -266,7 +212,7 @@ class Lock:
     def _lost(self) -> LockLostError:
         assert self._held is not None
         return LockLostError(
-            f"the lock {self._where} could not be kept until the end of its block ({self._held.reason}); "
+            f"the lock {self._where} could not be kept until the end of its block ({self._held.lease.reason}); "
             "what was done after held.lost was set was not protected by it"
         )
 

@@ -10,7 +10,7 @@ from etcdorm.errors import Holder
 from etcdorm.mapping import EtcdModel, schema_of
 from etcdorm.mapping.frozen import check_free
 from etcdorm.path import Path
-from etcdorm.recipes import Held, Keeper, Lease, Lock, holder
+from etcdorm.recipes import Claim, Held, Keeper, Lease, Lock, holder
 from etcdorm.session import fencing, keeping, loading
 from etcdorm.session.defaults import Defaults
 from etcdorm.session.election import Campaign, Leadership
@@ -148,7 +148,7 @@ class Coordination:
     def _ttl_of(self, model: EtcdModel, ttl: int | None) -> int:
         return ttl or self._defaults.ttl_of(schema_of(type(model)).ttl, KEEP) or _TTL
 
-    def _lockable(self, target: Target) -> tuple[Path, Callable[[Held], Awaitable[None]] | None]:
+    def _lockable(self, target: Target) -> tuple[Path, Callable[[Claim], Awaitable[None]] | None]:
         """Where a lock lies, and what is to be done when it is had."""
         if isinstance(target, str):
             return fencing.lock_path(target), None
@@ -162,7 +162,7 @@ class Coordination:
             schema = schema_of(type(target))
             path = schema.path(target)
 
-        async def prepare(held: Held) -> None:
+        async def prepare(held: Claim) -> None:
             await fencing.fence(self._store, schema, path, model, held)
 
         return fencing.lock_path(path), prepare

@@ -11,7 +11,7 @@ from etcdorm.errors import EtcdormError, HookError
 from etcdorm.finish import whole
 from etcdorm.mapping import EtcdModel, Place, place_of, schema_of, set_place
 from etcdorm.path import Path
-from etcdorm.recipes import Held, Keeper, Lease, Lock, Moment
+from etcdorm.recipes import Claim, Held, Keeper, KeptLease, Lock, Moment
 from etcdorm.session import fencing, saving
 from etcdorm.session.defaults import Defaults
 from etcdorm.session.keeping import Refresher
@@ -75,7 +75,7 @@ class Campaign(Generic[M]):
         self._ttl = ttl
         self._defaults = defaults
         self._save_timeout = save_timeout
-        self._lease: Lease | None = None
+        self._lease: KeptLease | None = None
         self._lock = Lock(
             store,
             keeper,
@@ -95,13 +95,13 @@ class Campaign(Generic[M]):
     ) -> None:
         await self._lock.__aexit__(kind, error, traceback)
 
-    async def _take_office(self, held: Held) -> None:
+    async def _take_office(self, held: Claim) -> None:
         """Write the record, in the place of a former leader's, and let the loss of either be that of both."""
         set_place(self._model, None)
         await fencing.fence(self._store, schema_of(type(self._model)), self._path, None, held)
         await whole(self._save(held))
 
-    async def _save(self, held: Held) -> None:
+    async def _save(self, held: Claim) -> None:
         sent = Moment.now()
         try:
             await saving.save(
@@ -117,12 +117,12 @@ class Campaign(Generic[M]):
             if place is not None:  # also when a hook behind it has failed
                 self._keep(held, place, sent)
 
-    def _keep(self, held: Held, place: Place, sent: Moment) -> None:
+    def _keep(self, held: Claim, place: Place, sent: Moment) -> None:
         refresher = Refresher(self._store, self._model, place.record, self._ttl)
         self._lease = lease = self._keeper.keep(str(self._path), self._ttl, refresher, sent=sent)
         lease.when_lost(lambda: held.lease.lose(f"the leader's record {self._path} is lost: {lease.reason}"))
 
-    async def _resign(self, held: Held) -> None:
+    async def _resign(self, held: Claim) -> None:
         """Delete the record, so that nobody takes this one for the leader any longer."""
         if self._lease is None:
             return

@@ -9,7 +9,7 @@ from etcdorm.errors import LockLostError
 from etcdorm.mapping import EtcdModel, Place, Schema, place_of, set_place
 from etcdorm.mapping.records import is_ours
 from etcdorm.path import Path, encode_segment
-from etcdorm.recipes import Held, holding
+from etcdorm.recipes import Claim, holding
 from etcdorm.store import FencedRecord, Record, StaleRecord, Store
 
 M = TypeVar("M", bound=EtcdModel)
@@ -35,8 +35,8 @@ async def token_for(store: Store, path: Path) -> int | None:
         if is_here and held.origin == await store.origin():
             if not held.valid:
                 raise LockLostError(
-                    f"{store.namespace}{path}: its lock, under which this call was made, is lost ({held.reason}), so "
-                    "nothing was written"
+                    f"{store.namespace}{path}: its lock, under which this call was made, is lost ({held.lease.reason}), "
+                    "so nothing was written"
                 )
             return held.token
     return None
@@ -52,7 +52,7 @@ def check(stale: StaleRecord, where: str, token: int | None) -> None:
         ) from None
 
 
-async def fence(store: Store, schema: Schema[M], path: Path, model: M | None, held: Held) -> None:
+async def fence(store: Store, schema: Schema[M], path: Path, model: M | None, held: Claim) -> None:
     """Write a lock's token into the record at a path, and so move its version; an object that was current stays so.
 
     Raises: LockLostError when somebody else has had the lock since.
@@ -79,7 +79,7 @@ async def fence(store: Store, schema: Schema[M], path: Path, model: M | None, he
         return
 
 
-async def _check_later(store: Store, record: Record, held: Held) -> None:
+async def _check_later(store: Store, record: Record, held: Claim) -> None:
     """Find out what it means that a record has a fence that is later than the lock.
 
     Raises: LockLostError.

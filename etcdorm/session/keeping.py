@@ -6,7 +6,7 @@ from types import TracebackType
 
 from etcdorm.errors import LeaseLapsedError, UsageError
 from etcdorm.mapping import EtcdModel, Place, place_of, schema_of, set_place
-from etcdorm.recipes import Keeper, Lease, Moment
+from etcdorm.recipes import Keeper, KeptLease, Lease, Moment
 from etcdorm.session import saving
 from etcdorm.session.defaults import Defaults
 from etcdorm.store import KEEP, Record, Store
@@ -70,7 +70,7 @@ class KeepAlive:
         self._keeper = keeper
         self._model = model
         self._ttl = ttl
-        self._lease: Lease | None = None
+        self._lease: KeptLease | None = None
 
     async def __aenter__(self) -> Lease:
         place = await saving.known_place(self._store, self._model, "kept alive")

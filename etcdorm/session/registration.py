@@ -22,7 +22,7 @@ from etcdorm.errors import (
 from etcdorm.finish import end, to_end, whole
 from etcdorm.mapping import EtcdModel, Place, place_of, schema_of, set_place
 from etcdorm.path import Path
-from etcdorm.recipes import Keeper, Lease, Moment
+from etcdorm.recipes import Keeper, KeptLease, Moment
 from etcdorm.session import fencing, saving
 from etcdorm.session.backoff import Backoff
 from etcdorm.session.defaults import Defaults
@@ -54,7 +54,7 @@ class Registration(Generic[M]):
         self.state: State = "registered"
         self.renewals: int = 0
         """How often it was registered anew because the record had vanished."""
-        self._lease: Lease | None = None
+        self._lease: KeptLease | None = None
 
     @property
     def valid(self) -> bool:
@@ -64,7 +64,7 @@ class Registration(Generic[M]):
     @property
     def left(self) -> float:
         """Seconds for which it exists for certain, if etcd should not answer from now on."""
-        return 0.0 if self._lease is None or self._lease.lost.is_set() else max(0.0, self._lease.left)
+        return 0.0 if self._lease is None else self._lease.left
 
 
 OnChange = Callable[[Registration[M]], object]

@@ -12,7 +12,7 @@ from etcdorm.errors import UnavailableError, UsageError
 from etcdorm.path import Path
 from etcdorm.recipes import lease as leases
 from etcdorm.recipes.keeper import Keeper
-from etcdorm.recipes.lease import Beat, Lease, Moment
+from etcdorm.recipes.lease import Beat, KeptLease, Moment
 from tests.support.memory_store import How, MemoryStore
 from tests.support.sessions import until
 from tests.support.virtual import run
@@ -24,7 +24,7 @@ def now() -> float:
     return asyncio.get_running_loop().time()
 
 
-async def kept(store: MemoryStore, keeper: Keeper, name: str = "n1", ttl: int = TTL) -> Lease:
+async def kept(store: MemoryStore, keeper: Keeper, name: str = "n1", ttl: int = TTL) -> KeptLease:
     """A record that is made and kept from now on."""
     sent = Moment.now()
     record = await store.create(Path.parse(f"/nodes/{name}"), {"a": "1"}, owns=lambda name: True, ttl=ttl)

@@ -12,8 +12,9 @@ import pytest
 from etcdorm.errors import LockLostError, LockTimeoutError, UnavailableError, UnconfirmedError, UsageError
 from etcdorm.path import Path
 from etcdorm.recipes.contender import queue_at
+from etcdorm.recipes.held import Claim, Held, holding
 from etcdorm.recipes.keeper import Keeper
-from etcdorm.recipes.lock import Held, Lock, holder, holding
+from etcdorm.recipes.lock import Lock, holder
 from tests.support.cancelling import Cancelled, cancel_everywhere
 from tests.support.memory_etcd import MemoryEtcd
 from tests.support.memory_store import MemoryStore
@@ -387,6 +388,7 @@ def test_a_cancellation_from_outside_at_the_same_moment_is_not_swallowed() -> No
 
         async def work() -> None:
             async with process.lock() as held:
+                assert isinstance(held, Claim)
                 held.lease.when_lost(lambda: task.cancel())  # type: ignore[arg-type]  # as by anybody
                 process.store.cut_off()
                 await asyncio.sleep(1000)
