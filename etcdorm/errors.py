@@ -222,7 +222,7 @@ class LockTimeoutError(EtcdormError, TimeoutError):
 
     def __init__(self, message: str, *, holder: Holder | None = None) -> None:
         super().__init__(message)
-        self.holder = holder
+        self.holder: Holder | None = holder
 
 
 class ServerError(EtcdormError):

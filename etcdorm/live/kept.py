@@ -86,7 +86,7 @@ class Kept(Generic[M]):
         await self._mirror.reach(wanted, timeout)
 
     async def until(self, condition: Callable[[], bool], *, timeout: float | None = None) -> None:
-        """Wait until ``condition()`` is true; it is called after each change.
+        """Wait until ``condition()`` is true; it is called after each change, and now and then.
 
         Units: ``timeout`` in seconds; by default that of the session.
         Raises: UnavailableError when it is not, in that time; what ``condition`` raises.

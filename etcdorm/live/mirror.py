@@ -28,6 +28,9 @@ M = TypeVar("M", bound=EtcdModel)
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0
 """Seconds between two tries to reach an etcd that is away."""
 
+_LOOK = 0.5
+"""Seconds between two looks at a condition: that etcd is away is no change, and nobody tells it."""
+
 _TURN = 32
 """Records that are decoded before other tasks may run."""
 
@@ -143,7 +146,7 @@ class Mirror(Generic[M]):
         await self._until(lambda: self.is_ready and self.version >= version, f"version {version}", timeout)
 
     async def until(self, condition: Callable[[], bool], timeout: float | None) -> None:
-        """Wait until a condition is true, which is looked at after each change.
+        """Wait until a condition is true, which is looked at after each change, and now and then.
 
         Raises: UnavailableError; what the condition raises.
         """
@@ -156,7 +159,9 @@ class Mirror(Generic[M]):
                 while not condition():
                     if self.has_ended:
                         raise self._error or UnavailableError(f"{self.name}: its block was left, or the session closed")
-                    await self.moved()
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(_LOOK):
+                            await self.moved()
         except TimeoutError:
             now = f"it stands at version {self.version}" if self.is_ready else "etcd has not answered yet"
             raise UnavailableError(f"{self.name}: {what} was not come to within {seconds} s; {now}") from None

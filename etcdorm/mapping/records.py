@@ -27,6 +27,11 @@ def is_ours(schema: Schema[M], record: Record) -> bool:
     )
 
 
+def ours(schema: Schema[M], record: Record | None) -> Record | None:
+    """The record, if it is one of the model."""
+    return record if record is not None and is_ours(schema, record) else None
+
+
 def owns_in(schema: Schema[M], record: Record) -> Owns:
     """Which keys belong to the model, those included that its upgrades take out of this record of an older version."""
     try:
@@ -59,7 +64,8 @@ def to_model(schema: Schema[M], record: Record | None) -> M | None:
 
     Raises: DecodeError.
     """
-    if record is None or not is_ours(schema, record):
+    record = ours(schema, record)
+    if record is None:
         return None
     if record.error is not None:
         raise record.error

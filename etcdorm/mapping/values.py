@@ -54,12 +54,18 @@ def _finished(value: object, dumped: JsonValue, config: ConfigDict) -> JsonValue
     return dumped
 
 
+_PLAIN: Final = frozenset((str, int, bool, bytes, type(None)))
+"""Types of which equal is the same: most values there are."""
+
+
 def same(a: object, b: object) -> bool:
     """Whether ``b`` is what ``a`` was before it was stored.
 
     That is ``a == b``, but for what Python calls unequal to itself (NaN; a time that the clock shows twice), for
     dataclasses without ``==``, and for what is never stored: private attributes and excluded fields.
     """
+    if type(a) in _PLAIN:
+        return bool(a == b)
     if isinstance(a, SECRET):
         return type(a) is type(b) and isinstance(b, SECRET) and same(a.get_secret_value(), b.get_secret_value())
     if isinstance(a, BaseModel):

@@ -78,7 +78,7 @@ class Contender:
                 self._record = stale.current
                 await self._touch()
 
-        self._keeper.soon(self.lease, mark, within=min(_SOON, self._ttl / 10))
+        self._keeper.next(self.lease, mark, after=min(_SOON, self._ttl / 10))
 
     async def leave(self) -> None:
         """Give the place up; if that can't be done now, its TTL will."""

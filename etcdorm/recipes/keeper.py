@@ -20,8 +20,8 @@ _SHARE = 1 / 3
 """Of a TTL: how often an expiry is put off."""
 _LATE = 0.1
 """Of that: who is later than this has come into step with others, and gets a new place in the schedule."""
-_RETRY, _LONGEST_RETRY = 0.1, 1.0
-"""Of a TTL, and in seconds: how soon after a failure it is tried again."""
+_RETRY, _SHORTEST_RETRY, _LONGEST_RETRY = 0.1, 0.02, 1.0
+"""Of a TTL, and in seconds: how soon after a failure it is tried again; sooner when there is little time left."""
 
 
 @dataclass(slots=True)
@@ -82,12 +82,12 @@ class Keeper:
         self._plan(kept)
         return lease
 
-    def soon(self, lease: Lease, beat: Beat, *, within: float) -> None:
-        """Let the next beat be another one, within so many seconds."""
+    def next(self, lease: Lease, beat: Beat, *, after: float) -> None:
+        """Let the next beat be another one, after so many seconds; sooner when there is little time left."""
         kept = self._kept.get(lease)
         if kept is not None:
             kept.first = beat
-            kept.due = min(kept.due, asyncio.get_running_loop().time() + within)
+            kept.due = asyncio.get_running_loop().time() + min(after, lease.left / 4)
             if not kept.over:
                 self._plan(kept)
 
@@ -184,7 +184,8 @@ class Keeper:
             self._failing = True
             _log.log(level, "%s could not be kept alive, trying again: %s", lease.name, lease.reason)
             kept.since = kept.since or kept.due
-            kept.due = asyncio.get_running_loop().time() + min(lease.ttl * _RETRY, _LONGEST_RETRY)
+            pause = max(_SHORTEST_RETRY, min(lease.ttl * _RETRY, _LONGEST_RETRY, lease.left / 4))
+            kept.due = asyncio.get_running_loop().time() + pause
         else:
             self._failing = False
             lease.renewed(sent)

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Final
 
 MARGIN = 0.1
 """The share of a TTL by which a lease is declared lost early: for two clocks that differ in speed, and for telling."""
@@ -48,14 +49,14 @@ class Lease:
     """
 
     def __init__(self, name: str, ttl: int, beat: Beat, *, sent: Moment) -> None:
-        self.name = name
+        self.name: Final[str] = name
         """What is kept, for logs and errors."""
-        self.ttl = ttl
-        self.lost = asyncio.Event()
-        self.reason = "it was not put off in time"
+        self.ttl: Final[int] = ttl
+        self.lost: Final[asyncio.Event] = asyncio.Event()
+        self.reason: str = "it was not put off in time"
         """Why it was lost."""
-        self.beat = beat
-        self.renewed_at = sent
+        self.beat: Final[Beat] = beat
+        self.renewed_at: Moment = sent
         self._kept = True  # else it has no TTL any more, and needs no keeping
         self._told: list[Callable[[], None]] = []
 

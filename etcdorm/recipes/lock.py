@@ -9,6 +9,7 @@ import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from types import TracebackType
+from typing import Final
 
 from etcdorm.errors import (
     EtcdormError,
@@ -45,14 +46,14 @@ class Held:
     """
 
     def __init__(self, contender: Contender, store: Store, origin: str) -> None:
-        self.token = contender.record.created
-        self.path = contender.directory
-        self.id = contender.id
-        self.place = contender.record.path
-        self.store = store
-        self.origin = origin
-        self.task = asyncio.current_task()
-        self.released = False
+        self.token: Final[int] = contender.record.created
+        self.path: Final[Path] = contender.directory
+        self.id: Final[str] = contender.id
+        self.place: Final[Path] = contender.record.path
+        self.store: Final[Store] = store
+        self.origin: Final[str] = origin
+        self.task: Final[asyncio.Task[object] | None] = asyncio.current_task()
+        self.released: bool = False
         self.record: Path | None = None
         """The record that it guards, if it does."""
         self._lease = contender.lease

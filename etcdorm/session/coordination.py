@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from etcdorm.errors import Holder
 from etcdorm.mapping import EtcdModel, schema_of
+from etcdorm.mapping.frozen import check_free
 from etcdorm.path import Path
 from etcdorm.recipes import Held, Keeper, Lease, Lock, holder
 from etcdorm.session import fencing, keeping, loading
@@ -68,6 +69,7 @@ class Coordination:
         Raises: LeaseLapsedError when it has expired already (saving the object makes it anew, with ``ttl=``);
             UsageError for a model without a TTL.
         """
+        check_free(model, "refreshed")
         await keeping.refresh(self._store, model, keeping.ttl_for(model, ttl, self._defaults))
         return model
 

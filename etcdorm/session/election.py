@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from types import TracebackType
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from etcdorm.errors import EtcdormError, HookError
 from etcdorm.finish import whole
@@ -30,7 +30,7 @@ class Leadership(Generic[M]):
     """
 
     def __init__(self, model: M, held: Held) -> None:
-        self.model = model
+        self.model: Final[M] = model
         """The leader's own record. It can be changed and saved in the block."""
         self._held = held
 

@@ -6,7 +6,6 @@ from types import TracebackType
 
 from etcdorm.errors import LeaseLapsedError, UsageError
 from etcdorm.mapping import EtcdModel, Place, place_of, schema_of, set_place
-from etcdorm.mapping.frozen import check_free
 from etcdorm.recipes import Keeper, Lease, Moment
 from etcdorm.session import saving
 from etcdorm.session.defaults import Defaults
@@ -27,7 +26,6 @@ def ttl_for(model: EtcdModel, ttl: int | None, defaults: Defaults) -> int:
 
 async def refresh(store: Store, model: EtcdModel, ttl: int) -> None:
     """As ``Session.refresh``. What another call notes on the object meanwhile, a save for one, is newer and stays."""
-    check_free(model, "refreshed")
     place = await saving.known_place(store, model, "refreshed")
     try:
         record = await store.touch(place.record, ttl=ttl)

@@ -7,7 +7,7 @@ import logging
 import random
 from collections.abc import Callable
 from types import TracebackType
-from typing import Generic, Literal, TypeVar, get_args
+from typing import Final, Generic, Literal, TypeVar, get_args
 
 from etcdorm.errors import (
     AlreadyExistsError,
@@ -49,10 +49,10 @@ class Registration(Generic[M]):
     """What is registered for the time of a block, and how it stands."""
 
     def __init__(self, model: M, ttl: int) -> None:
-        self.model = model
-        self.ttl = ttl
+        self.model: Final[M] = model
+        self.ttl: Final[int] = ttl
         self.state: State = "registered"
-        self.renewals = 0
+        self.renewals: int = 0
         """How often it was registered anew because the record had vanished."""
         self._lease: Lease | None = None
 

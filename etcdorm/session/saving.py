@@ -17,7 +17,7 @@ from etcdorm.errors import (
 from etcdorm.mapping import EtcdModel, Place, Schema, changes, place_of, schema_of, set_place
 from etcdorm.mapping.diff import onto
 from etcdorm.mapping.frozen import check_free
-from etcdorm.mapping.records import owns_in, upgraded
+from etcdorm.mapping.records import ours, owns_in, upgraded
 from etcdorm.path import Path
 from etcdorm.session import fencing
 from etcdorm.session.backoff import Backoff
@@ -40,7 +40,8 @@ async def save(
     where = f"{store.namespace}{path}"
     base = await _known(store, model, path)
     token = await fencing.token_for(store, path)
-    wanted, target = model, base
+    # What the object knows does not tell whether there is anything to overwrite.
+    wanted, target = model, base if on_conflict != "overwrite" else await _there(store, schema, path)
     backoff = Backoff(timeout)
     while True:
         try:
@@ -48,17 +49,18 @@ async def save(
             break
         except StaleRecord as stale:
             fencing.check(stale, where, token)
+            current = ours(schema, stale.current)
             if on_conflict == "overwrite":
-                target = stale.current
+                target = current
             elif target is None or base is None:
                 raise _exists(store, path, model) from None
-            elif on_conflict == "merge" and stale.current is not None:
-                wanted, target = merged(schema, base, model, stale.current), stale.current
+            elif on_conflict == "merge" and current is not None:
+                wanted, target = merged(schema, base, model, current), current
                 await hooks.before_save(wanted)
             else:
-                raise refused(schema, model, where, base, stale.current, "saved") from None
+                raise refused(schema, model, where, base, current, "saved") from None
             if not await backoff.pause():
-                raise refused(schema, model, where, base, stale.current, "saved") from None
+                raise refused(schema, model, where, base, current, "saved") from None
         except LeaseLapsedError:
             set_place(model, None)
             if on_conflict != "overwrite":
@@ -106,9 +108,15 @@ async def delete(store: Store, model: EtcdModel) -> None:
         await store.remove(place.record, owns=owns_in(schema, place.record), token=token)
     except StaleRecord as stale:
         fencing.check(stale, place.record.where, token)
-        raise refused(schema, model, place.record.where, place.record, stale.current, "deleted") from None
+        current = ours(schema, stale.current)
+        raise refused(schema, model, place.record.where, place.record, current, "deleted") from None
     set_place(model, None)
     await hooks.after_delete(model, place.record.where)
+
+
+async def _there(store: Store, schema: Schema[M], path: Path) -> Record | None:
+    """The record of the model at this path now, as the majority knows it, be it one that does not fit."""
+    return ours(schema, await store.read(path, fresh=True, owns=schema.owns))
 
 
 async def _known(store: Store, model: EtcdModel, path: Path) -> Record | None:

@@ -20,7 +20,7 @@ class Watching:
     _timeout: float
 
     def watch(
-        self, model: type[M], /, *, buffer: int = 1000, on_behind: OnBehind = "collapse", **fields: object
+        self, model: type[M], /, *, buffer: int = 5000, on_behind: OnBehind = "collapse", **fields: object
     ) -> Feed[M]:
         """The records there are, then every change of them, in order: ``async with session.watch(Node) as changes``.
 

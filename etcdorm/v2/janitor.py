@@ -1,4 +1,4 @@
-"""Clears away what is left of records whose TTL ran out, when a session meets them."""
+"""Clears away what is left of records, when a session meets them: their TTL ran out, or whoever deleted them died."""
 
 from __future__ import annotations
 
@@ -53,6 +53,8 @@ class Janitor:
                 if snapshot.lapsed:
                     steps = remove.remove(snapshot, id=secrets.token_urlsafe(12), owns=owns)
                     await drive(self._client, steps, timeout=self._timeout)
+                elif snapshot.litter and snapshot.commit is not None:
+                    await drive(self._client, remove.clear(path, snapshot.commit.id, owns), timeout=self._timeout)
             except (EtcdormError, StaleRecord) as error:
                 _log.debug("%s: what is left of it could not be cleared: %s", path, error)
             del self._waiting[path]

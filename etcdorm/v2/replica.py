@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 
 from etcdorm.errors import DecodeError
@@ -27,7 +28,7 @@ class Replica:
     def __init__(self, collection: Collection, origin: Callable[[], str] = str) -> None:
         self._collection = collection
         self._origin = origin
-        self._keys: dict[Path, dict[str, Key]] = {}
+        self._keys: dict[Path, dict[str, Key]] = {}  # dicts that are shared with records, so they don't change
         self._told: dict[Path, Record] = {}
 
     def replace(self, node: Node | None, index: int, *, initial: bool) -> list[Event]:
@@ -68,9 +69,9 @@ class Replica:
             self._keys[path] = {each: key for each, key in keys.items() if each != name and not each.startswith(below)}
         elif not result.dir:
             self._check(path, name, result)
-            self._keys.setdefault(path, {})[name] = Key.of_node(result.node)
-        elif name in self._keys.get(path, {}):
-            del self._keys[path][name]  # a directory was written over the key
+            self._keys[path] = {**self._keys.get(path, {}), sys.intern(name): Key.of_node(result.node)}
+        elif name in (keys := self._keys.get(path, {})):  # a directory was written over the key
+            self._keys[path] = {each: key for each, key in keys.items() if each != name}
         return list(self._tell(path, expired=expired))
 
     def _remove(self, paths: list[Path], expired: bool) -> list[Event]:
@@ -83,7 +84,7 @@ class Replica:
         if not keys:
             self._keys.pop(path, None)
         old = self._told.pop(path, None)
-        snapshot = Snapshot.of_keys(path, dict(keys))
+        snapshot = Snapshot.of_keys(path, keys)
         try:
             new = snapshot.record(self._origin())
         except DecodeError as error:
@@ -120,7 +121,7 @@ class Replica:
                 continue
             path = Path(key.segments[: self._collection.depth])
             if self._collection.matches(path):
-                name = "/".join(key.segments[self._collection.depth :])
+                name = sys.intern("/".join(key.segments[self._collection.depth :]))  # the same in all records
                 self._keys.setdefault(path, {})[name] = Key.of_node(found.node)
 
 

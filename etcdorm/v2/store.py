@@ -173,7 +173,7 @@ class V2Store:
         return await drive(self._client, steps, timeout=self._timeout)
 
     def _seen(self, snapshot: Snapshot, owns: Owns | None) -> Record | None:
-        if snapshot.lapsed and owns is not None:
+        if owns is not None and snapshot.litter:
             self._janitor.clear(snapshot.path, owns)
         return snapshot.record(self._client.cluster_id)
 

@@ -22,6 +22,8 @@ from etcdorm import (
 )
 from etcdorm.embedded import EtcdServer
 from etcdorm.mapping.schema import Layout
+from etcdorm.session.conflicts import OnConflict
+from etcdorm.v2 import Client
 
 
 class Node(EtcdModel, path="/nodes/{name}"):
@@ -168,6 +170,38 @@ async def test_overwrite_replaces_by_a_new_object_and_makes_a_deleted_one_anew(
     assert await sessions[1].load(Node, "n") == mine
     await one.save(Node(name="new"), on_conflict="overwrite")
     assert await one.load(Node, "new") == Node(name="new")
+
+
+async def test_overwrite_writes_an_object_that_was_not_edited_too(sessions: tuple[Session, Session]) -> None:
+    one, mine, theirs = await two(sessions)
+    theirs.port = 2
+    await sessions[1].save(theirs)
+    await one.save(mine, on_conflict="overwrite")
+    assert await sessions[1].load(Node, "n") == mine == Node(name="n", labels={"a": "1"})
+    await sessions[1].delete(await sessions[1].load(Node, "n"))
+    await one.save(mine, on_conflict="overwrite")
+    assert await sessions[1].load(Node, "n") == mine
+
+
+@pytest.mark.parametrize("on_conflict", ["raise", "merge", "overwrite"])
+async def test_keys_of_other_tools_alone_are_no_record_that_came_between(
+    etcd: EtcdServer, on_conflict: OnConflict
+) -> None:
+    """The record was deleted with all that was in it; what is there by then is not of this model."""
+    async with connect(etcd.url) as session, Client(etcd.url) as client:
+        mine, other = await session.save(Node(name="n")), await session.load(Node, "n")
+        await client.delete("/nodes/n", recursive=True)
+        await client.write("/nodes/n/note", "theirs")
+        if on_conflict == "overwrite":
+            await session.save(mine, on_conflict="overwrite")
+            assert await session.load(Node, "n") == mine
+            assert (await client.read("/nodes/n/note")).value == "theirs"
+        else:
+            mine.port = 2
+            with pytest.raises(NotFoundError):
+                await session.save(mine, on_conflict=on_conflict)
+            with pytest.raises(NotFoundError):
+                await session.delete(other)
 
 
 async def test_overwrite_makes_a_record_anew_whose_ttl_ran_out(etcd: EtcdServer) -> None:

@@ -58,8 +58,8 @@ class Values:
 class Entry:
     """What lies at one path, or what an object knows of it. ``keys`` of a document has the one name ``""``.
 
-    ``version`` is what a save compares: None where no session ever saved a directory. ``life`` is that of the lease, and
-    ``ttl`` what it was last set to. ``remains`` is what is left of a record that does not exist.
+    ``version`` is what a save compares: None where no session ever saved a directory. ``life`` is that of the lease,
+    and ``ttl`` what it was last set to. ``remains`` is what is left of a record that does not exist.
     """
 
     keys: Keys
@@ -228,7 +228,7 @@ class Oracle:
         self._put(path, None if entry.is_document else replace(entry, remains=True))
 
     def clear(self, path: str) -> None:
-        """Somebody has met what is left of a record; keys that other tools set after a delete are theirs, and unseen."""
+        """Somebody has met what is left of a record. What other tools have set after a delete stays, and is unseen."""
         entry = self.entries.get(path)
         if entry is not None and entry.remains:
             is_deleted = entry.version is None

@@ -23,7 +23,7 @@ def remove(base: Snapshot, *, id: str, owns: Owns, token: int | None = None) -> 
     if landed.superseded:
         return
     try:
-        yield from clear(base.path, id)
+        yield from clear(base.path, id, owns)
     except EtcdormError:
         return  # the record is gone for every reader; whoever makes it anew clears the rest
 
@@ -49,13 +49,16 @@ def _bury(base: Snapshot, id: str, owns: Owns, token: int | None) -> Steps[Lande
             # Our reservation expired or was taken; adopting it again tells whether more has happened.
 
 
-def clear(path: Path, id: str) -> Steps[None]:
-    """Clear away what the tombstone of transaction ``id`` still covers; anybody may, any number at once."""
+def clear(path: Path, id: str, owns: Owns) -> Steps[None]:
+    """Clear away what the tombstone of transaction ``id`` still covers; anybody may, any number at once.
+
+    That are the keys that it names, and those of the model that another tool had added by then.
+    """
     for attempt in range(ATTEMPTS):
         snapshot = yield from look(path)
         if snapshot.commit is None or snapshot.commit.id != id:
             return
-        work = _work(path, snapshot.commit, snapshot)
+        work = _work(path, snapshot.commit, snapshot, owns)
         if work:
             outcomes = yield work
             if attempt and not all(isinstance(outcome, Done) for outcome in outcomes):
@@ -70,8 +73,10 @@ def clear(path: Path, id: str) -> Steps[None]:
             return
 
 
-def _work(path: Path, commit: Commit, snapshot: Snapshot) -> list[Request]:
-    names = [*commit.pending, APPLIED]
+def _work(path: Path, commit: Commit, snapshot: Snapshot, owns: Owns) -> list[Request]:
+    end = snapshot.keys[COMMIT].index
+    added = [name for name, key in snapshot.plain() if owns(name) and key.index < end]
+    names = dict.fromkeys((*commit.pending, *added, APPLIED))
     work: list[Request] = [Drop(path / name, snapshot.keys[name].index) for name in names if name in snapshot.keys]
     if (lease := snapshot.dead_lease) is not None:
         work.append(Drop(path / LEASE, lease.index))

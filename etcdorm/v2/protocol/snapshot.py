@@ -121,6 +121,22 @@ class Snapshot:
         """Whether this is what is left of a record that does not exist any more."""
         return self.commit is not None and (self.commit.deleted or self.lapsed)
 
+    @property
+    def litter(self) -> bool:
+        """Whether there is something to be cleared away of a record that does not exist any more.
+
+        Its TTL has run out, or whoever deleted it has not come to an end with that.
+        """
+        if self.lapsed:
+            return True
+        if self.commit is None or not self.commit.deleted:
+            return False
+        # What has a later index was written by another tool since then.
+        left = [self.keys[name] for name in (*self.commit.pending, APPLIED) if name in self.keys]
+        if any(key.index < self.keys[COMMIT].index for key in left) or self.dead_lease is not None:
+            return True
+        return not any(True for _ in self.plain())
+
     def plain(self) -> Iterator[tuple[str, Key]]:
         """The keys that hold data: neither bookkeeping nor reserved."""
         for name, key in self.keys.items():

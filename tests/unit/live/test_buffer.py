@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import groupby
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from etcdorm.live.buffer import Buffer
@@ -70,6 +70,7 @@ class Driver:
             self.taken.append(event)
 
 
+@settings(deadline=None)
 @given(STEPS, st.integers(1, 4), st.integers(0, 3))
 def test_what_is_taken_leads_from_each_told_state_to_the_newest(
     steps: list[tuple[Path, str] | None], limit: int, initial: int
@@ -92,6 +93,7 @@ def test_what_is_taken_leads_from_each_told_state_to_the_newest(
     }
 
 
+@settings(deadline=None)
 @given(STEPS, st.integers(1, 4), st.integers(0, 3))
 def test_between_marked_changes_and_without_any_every_change_comes_as_it_was(
     steps: list[tuple[Path, str] | None], limit: int, initial: int
@@ -115,6 +117,7 @@ def test_between_marked_changes_and_without_any_every_change_comes_as_it_was(
         assert starts[0] == 0
 
 
+@settings(deadline=None)
 @given(STEPS, st.integers(1, 4), st.integers(0, 3))
 def test_a_strict_one_gives_every_change_up_to_where_it_is_over(
     steps: list[tuple[Path, str] | None], limit: int, initial: int

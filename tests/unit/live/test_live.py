@@ -389,3 +389,22 @@ async def test_a_value_can_be_read_when_its_block_is_over_but_not_before_it_bega
             await waiting
         with pytest.raises(UsageError, match="entered before"):
             await live.__aenter__()
+
+
+@virtual
+async def test_who_gives_up_while_it_is_entered_or_left_leaves_nothing_behind() -> None:
+    store = MemoryStore(latency=2)
+    async with Session(store) as session:
+        for seconds in (0.5, 1.5):
+            entering = asyncio.create_task(session.live(Config, "web").__aenter__())
+            await asyncio.sleep(seconds)
+            entering.cancel()
+            await asyncio.wait([entering])
+            assert entering.cancelled()
+        live = await session.live(Config, "web").__aenter__()
+        leaving = asyncio.create_task(live.__aexit__(None, None, None))
+        await asyncio.sleep(0)
+        leaving.cancel()
+        await asyncio.wait([leaving])
+        assert not store.etcd.listeners
+        assert [task.get_name() for task in asyncio.all_tasks() if "etcdorm" in task.get_name()] == []

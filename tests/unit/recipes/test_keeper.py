@@ -14,6 +14,7 @@ from etcdorm.recipes import lease as leases
 from etcdorm.recipes.keeper import Keeper
 from etcdorm.recipes.lease import Beat, Lease, Moment
 from tests.support.memory_store import How, MemoryStore
+from tests.support.sessions import until
 from tests.support.virtual import run
 
 TTL = 30
@@ -158,6 +159,25 @@ def test_a_request_that_hangs_leaves_time_for_another() -> None:
         lease = await kept(store, keeper)
         store.fail("touch", "slow", seconds=900)
         await asyncio.sleep(3 * TTL)
+        assert lease.valid
+        await keeper.stop(lease)
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("begun", [number / 10 for number in range(0, 34, 3)])
+def test_an_outage_that_ends_in_time_costs_nothing_whenever_it_begins(begun: float) -> None:
+    async def scenario() -> None:
+        store, keeper = MemoryStore(), Keeper()
+        lease = await kept(store, keeper, ttl=10)
+        await asyncio.sleep(20)
+        renewed = lease.renewed_at.loop
+        await until(lambda: lease.renewed_at.loop > renewed)
+        await asyncio.sleep(begun)
+        store.etcd.stop()
+        await asyncio.sleep(lease.left - 0.3)
+        store.etcd.start()
+        await asyncio.sleep(20)
         assert lease.valid
         await keeper.stop(lease)
 
