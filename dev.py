@@ -57,6 +57,9 @@ CHECKS = {
     "import-linter": ("-c", "from importlinter.cli import lint_imports_command as main; main()"),
 }
 
+# Most tests wait for an etcd or for time to pass, so more of them at once than there are processors are soonest done.
+EVERY_TEST = ("-m", "pytest", "-n", "4", "--dist", "loadgroup")
+
 # The extras that pip is asked for: each brings all that those before it do.
 EXTRAS = ("server", "dev", "dev,bench")
 # One of the clients to measure. The dnspython that etcdorm has is all it needs, but it asks for dnspython3, and that
@@ -95,8 +98,8 @@ def test() -> int:
     """Run every check, also after one has failed; pytest comes last, and its summary ends the output."""
     failed = [name for name, command in CHECKS.items() if not quietly(name, [str(PYTHON), *command])]
     if not failed:
-        become("-m", "pytest")
-    tests = subprocess.run([PYTHON, "-m", "pytest"], env=environment(os.environ), cwd=ROOT, check=False)
+        become(*EVERY_TEST)
+    tests = subprocess.run([PYTHON, *EVERY_TEST], env=environment(os.environ), cwd=ROOT, check=False)
     if tests.returncode:
         failed.append("pytest")
     print("failed: " + ", ".join(failed), file=sys.stderr)

@@ -7,7 +7,9 @@ from etcdorm.errors import (
     DecodeError,
     EncodeError,
     EtcdormError,
+    FellBehindError,
     FieldFailure,
+    Holder,
     HookError,
     LeaseLapsedError,
     LockLostError,
@@ -22,12 +24,24 @@ from etcdorm.errors import (
     UnconfirmedError,
     UsageError,
 )
-from etcdorm.feed import Feed
-from etcdorm.mapping import AsJson, EtcdModel, Merge, Place, Values, upgrade
+from etcdorm.live import Feed, Live, Table
+from etcdorm.mapping import AsJson, EtcdModel, KeyName, Merge, Place, Sensitive, Values, upgrade
 from etcdorm.mapping.change import Change, Created, Deleted, Expired, Invalid, Updated
 from etcdorm.mapping.hooks import after_delete, after_load, after_save, before_delete, before_load, before_save
-from etcdorm.recipes import Held
-from etcdorm.session import LATEST, Done, Failed, KeyChange, Listing, Migrated, Results, Session, Tail
+from etcdorm.recipes import Held, Lease
+from etcdorm.session import (
+    LATEST,
+    Done,
+    Failed,
+    KeyChange,
+    Leadership,
+    Listing,
+    Migrated,
+    Registration,
+    Results,
+    Session,
+    Tail,
+)
 from etcdorm.store import KEEP
 
 __all__ = [
@@ -47,13 +61,19 @@ __all__ = [
     "Expired",
     "Failed",
     "Feed",
+    "FellBehindError",
     "FieldFailure",
     "Held",
+    "Holder",
     "HookError",
     "Invalid",
     "KeyChange",
+    "KeyName",
+    "Leadership",
+    "Lease",
     "LeaseLapsedError",
     "Listing",
+    "Live",
     "LockLostError",
     "LockTimeoutError",
     "Merge",
@@ -64,9 +84,12 @@ __all__ = [
     "PathError",
     "Place",
     "RefusedError",
+    "Registration",
     "Results",
+    "Sensitive",
     "ServerError",
     "Session",
+    "Table",
     "Tail",
     "UnavailableError",
     "UnconfirmedError",

@@ -17,6 +17,7 @@
     │   ├── ModelError              a model class that can't be mapped
     │   └── EncodeError             a value that can't be stored
     ├── HookError               the write happened, and then a hook behind it failed
+    ├── FellBehindError         a feed's consumer was too slow, and was to be told so by an error
     ├── LockLostError           the lock was not kept until the end of its block
     ├── LockTimeoutError        the lock was not free in time (a TimeoutError)
     └── ServerError             an etcd that was to be started here did not start
@@ -29,6 +30,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -98,7 +100,7 @@ class ConflictError(RefusedError):
 class FieldFailure:
     """One thing in a record that does not fit: the etcd key, the field's path in the model, and what is wrong.
 
-    ``text`` is what is stored there; None when there is nothing, or no one key is to blame.
+    ``text`` is what is stored there; None when there is nothing, no one key is to blame, or there is a secret in it.
     """
 
     key: str
@@ -185,12 +187,42 @@ class HookError(EtcdormError):
     """
 
 
+class FellBehindError(EtcdormError):
+    """The consumer of a feed was too slow, and changes are missing behind those that it was told; watch anew."""
+
+
 class LockLostError(EtcdormError):
     """A lock could not be kept until the end of its block; what the block did after that was not protected."""
 
 
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds a lock: the fencing token, and the host, the process, and since when, by that host's clock.
+
+    For the first half second after a long wait, ``since`` is when it began to wait. It is None, as is ``pid``, for what
+    another tool has put into the queue.
+    """
+
+    token: int
+    host: str = ""
+    pid: int | None = None
+    since: datetime | None = None
+
+    def __str__(self) -> str:
+        if self.pid is None or self.since is None:
+            return f"another tool, with the token {self.token}"
+        return f"process {self.pid} on {self.host or 'an unnamed host'}, since {self.since.isoformat(' ', 'seconds')}"
+
+
 class LockTimeoutError(EtcdormError, TimeoutError):
-    """A lock could not be had in the time that its caller would wait; nobody waits for this caller any more."""
+    """A lock could not be had in the time that its caller would wait, and it has left nothing behind.
+
+    ``holder`` tells who held it then; None when that could not be found out.
+    """
+
+    def __init__(self, message: str, *, holder: Holder | None = None) -> None:
+        super().__init__(message)
+        self.holder: Holder | None = holder
 
 
 class ServerError(EtcdormError):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 async def to_end(work: Awaitable[None]) -> None:
@@ -18,7 +21,20 @@ async def to_end(work: Awaitable[None]) -> None:
         raise asyncio.CancelledError
 
 
-async def end(task: asyncio.Task[None]) -> None:
+async def whole(work: Awaitable[T]) -> T:
+    """Do ``work`` to its end, also when this task is cancelled meanwhile.
+
+    Raises: CancelledError at the end when this task was cancelled, whatever came of the work; else what it raises.
+    """
+    task = asyncio.ensure_future(work)
+    if await _over(task):
+        if not task.cancelled():
+            task.exception()  # it is known, and nobody else will ask
+        raise asyncio.CancelledError
+    return task.result()
+
+
+async def end(task: asyncio.Task[T]) -> None:
     """Cancel a task of one's own and wait until it has cleaned up; what it raises is not looked at.
 
     Cancel: it waits on all the same, and is cancelled then; else the task would outlive its owner.
@@ -28,7 +44,7 @@ async def end(task: asyncio.Task[None]) -> None:
         raise asyncio.CancelledError
 
 
-async def _over(task: asyncio.Future[None]) -> bool:
+async def _over(task: asyncio.Future[T]) -> bool:
     """Wait until a task is done; returns whether this one was cancelled meanwhile."""
     cancelled = False
     while not task.done():

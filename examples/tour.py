@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from io import TextIOBase
 from typing import ParamSpec, TextIO, TypeAlias
 
-from etcdorm import ConflictError, DecodeError, EtcdModel, EtcdormError, Expired, Session, connect
+from etcdorm import ConflictError, DecodeError, EtcdModel, EtcdormError, Expired, LockLostError, Session, connect
 from etcdorm.testing import EtcdServer
 from etcdorm.v2 import Client, EtcdKeyNotFound, EtcdResult
 from etcdorm.v2.store import V2Store
@@ -167,9 +167,12 @@ async def former_holder(session: Session) -> None:
     try:
         async with session.lock(node, ttl=2) as held:
             print("first holder:  has the lock, token", held.token)
-            node.port = 1
             await its_long_pause()
-            await session.save(node)
+    except LockLostError as error:
+        print("first holder:  LockLostError:", error)
+    try:
+        node.port = 1
+        await session.save(node)
     except ConflictError as error:
         print("first holder:  ConflictError:", error)
 
@@ -178,8 +181,9 @@ async def lock(session: Session, client: Client) -> None:
     """A lock, and a holder that does not know that it lost it
 
     The process that has the lock is stopped (SIGSTOP) for longer than its TTL, so a second one gets it, and works.
-    Then the first one wakes up inside its block, and saves. Taking the lock has written its token into @commit
-    ("fence"), and so moved the version: the late save is refused by etcd itself.
+    Then the first one wakes up inside its block, which is cancelled before it does anything. And should it save what
+    it has loaded: taking the lock has written the token into @commit ("fence"), and so moved the version; the late save
+    is refused by etcd itself.
     """
     async with child("former_holder", client.endpoints[0]) as process:
         print(await line_of(process))
@@ -190,6 +194,7 @@ async def lock(session: Session, client: Client) -> None:
             node.port = 6060
             await session.save(node)
         process.send_signal(signal.SIGCONT)
+        print(await line_of(process))
         print(await line_of(process))
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import http.client
 import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
 from urllib.parse import quote, urlsplit
 
+import hypothesis
 import pytest
 
 from etcdorm.embedded.binary import VARIABLE, bundled_path
@@ -78,10 +82,10 @@ class Servers:
         return server
 
     def stop(self) -> None:
-        for server in self._servers.values():
-            server.stop()
-        for cluster in self._clusters.values():
-            cluster.stop()
+        with ThreadPoolExecutor() as threads:  # each takes a second
+            stops = [threads.submit(each.stop) for each in (*self._servers.values(), *self._clusters.values())]
+        for stop in stops:
+            stop.result()
 
 
 def wipe(server: EtcdServer) -> None:
@@ -99,18 +103,63 @@ def wipe(server: EtcdServer) -> None:
         connection.close()
 
 
-USES = pytest.StashKey[Counter[EtcdBinary]]()
+# A test that takes long on a busy machine is no worse for it, and no example is kept from one run for the next.
+hypothesis.settings.register_profile("etcdorm", deadline=None, database=None)
+hypothesis.settings.load_profile("etcdorm")
+
+
+# -- in parallel: pytest -n 4 --dist loadgroup -------------------------------------------------------------------------
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests on clusters of one version into one group, which one worker runs: it needs one cluster for them."""
+    for item in items:
+        if isinstance(item, pytest.Function) and "cluster" in item.fixturenames:
+            item.add_marker(pytest.mark.xdist_group(f"clusters of {item.callspec.params['etcd_binary']}"))
+
+
+def pytest_collection_finish() -> None:
+    """Spare every later collection of garbage, of which some tests demand many, what is there for good."""
+    gc.collect()
+    gc.freeze()
+
+
+# -- on which etcd, how many -------------------------------------------------------------------------------------------
+
+USES = pytest.StashKey[Counter[str]]()
+
+
+class Worker(Protocol):
+    """What pytest-xdist calls a node."""
+
+    config: pytest.Config
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[USES] = Counter()
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    told: dict[str, object] | None = getattr(session.config, "workeroutput", None)
+    if told is not None:
+        uses = session.config.stash[USES]
+        told["uses"] = dict(uses)  # a Counter could not be sent
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Worker) -> None:
+    """Add what a worker tells at its end, if it comes to one."""
+    told: Mapping[str, Mapping[str, int]] = getattr(node, "workeroutput", {})
+    uses = node.config.stash[USES]
+    uses.update(told.get("uses", {}))
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     uses = config.stash[USES]
     if uses:
         terminalreporter.write_sep("=", "real etcd servers")
-        for binary, count in uses.items():
+        for binary, count in sorted(uses.items()):
             terminalreporter.write_line(f"{count} tests ran on {binary}")
 
 
@@ -118,7 +167,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 def etcd_binary(request: pytest.FixtureRequest) -> EtcdBinary:
     """Each etcd program there is, one after the other."""
     binary: EtcdBinary = request.param
-    request.config.stash[USES][binary] += 1
+    request.config.stash[USES][str(binary)] += 1
     return binary
 
 

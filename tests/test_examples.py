@@ -69,6 +69,7 @@ SHOWN: Mapping[str, tuple[str, ...]] = {
         "> Expired /tour/nodes/n2",
         '{"kind":"ready"}',
         "second holder: has the lock, token",
+        "first holder:  LockLostError:",
         "first holder:  ConflictError:",
         '"fence":',
         "> Updated(path='/tour/nodes/n1',",
@@ -114,6 +115,7 @@ def runs() -> Iterator[Runs]:
     runs.stop()
 
 
+@pytest.mark.xdist_group("examples")  # one worker, so that each example is run once
 @pytest.mark.parametrize("name", SHOWN)
 def test_an_example_runs_and_shows_what_it_should(name: str, etcd_binary: EtcdBinary, runs: Runs) -> None:
     process = runs.get(name, etcd_binary)

@@ -6,7 +6,8 @@ import http.client
 import json
 import os
 import socket
-from contextlib import ExitStack, closing
+import sys
+from contextlib import ExitStack, closing, suppress
 from enum import Enum, auto
 from pathlib import Path
 
@@ -30,6 +31,22 @@ def free_ports(count: int) -> list[int]:
         for one in sockets:
             one.bind((HOST, 0))
         return [one.getsockname()[1] for one in sockets]
+
+
+def hold_ports(*ports: int) -> ExitStack:
+    """Keep the system from giving these ports to anybody, until this is closed; whoever names one can listen on it.
+
+    So a port stays its server's while that is down. It is for Linux, and does nothing elsewhere, nor about a port that
+    is in use.
+    """
+    with ExitStack() as stack:
+        for port in ports if sys.platform == "linux" else ():
+            one = stack.enter_context(socket.socket())
+            # Two sockets that are set so may have the same port, as long as only one listens: this one never does.
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with suppress(OSError, OverflowError):  # the latter when it is no port
+                one.bind((HOST, port))
+        return stack.pop_all()
 
 
 def is_locked(data_dir: Path) -> bool:

@@ -11,6 +11,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,7 +19,7 @@ from etcdorm.embedded.binary import EtcdBinary, find_binary
 from etcdorm.embedded.block import Block
 from etcdorm.embedded.command import HOST, etcd_arguments, etcd_environment
 from etcdorm.embedded.guard import Guard
-from etcdorm.embedded.probe import State, answers, ask, free_ports, is_locked
+from etcdorm.embedded.probe import State, answers, ask, free_ports, hold_ports, is_locked
 from etcdorm.errors import ServerError, UsageError
 
 _log = logging.getLogger("etcdorm.embedded")
@@ -67,6 +68,7 @@ class EtcdServer(Block):
         self._scratch: Path | None = None
         self._binary: EtcdBinary | None = None
         self._ports: tuple[int, int] | None = None
+        self._held = ExitStack()
         self._guard: Guard | None = None
 
     # -- what it is ----------------------------------------------------------------------------------------------
@@ -124,9 +126,11 @@ class EtcdServer(Block):
             for tries_left in reversed(range(_PORT_TRIES)):
                 client, peer = self._given_ports or free_ports(2)
                 self._ports = client, peer
+                self._held = hold_ports(client, peer, *self._further_ports())
                 try:
                     self._run()
                 except PortTakenError:
+                    self._held.close()
                     if not tries_left or self._given_ports:
                         raise
                 else:
@@ -139,6 +143,7 @@ class EtcdServer(Block):
         """End etcd and remove its temporary directory. It always ends, and may be called twice."""
         if self._guard is not None:
             self._guard.stop()
+        self._held.close()
         if self._scratch is not None:
             shutil.rmtree(self._scratch, ignore_errors=True)
         self._guard = self._scratch = self._ports = None
@@ -223,6 +228,9 @@ class EtcdServer(Block):
                 return f"did not serve within {self._start_timeout:g} s{who}"
             if self.abandoned.wait(_POLL):
                 return "was given up while it started"
+
+    def _further_ports(self) -> list[int]:
+        return [int(port) for url in self._listen_urls if (port := url.rpartition(":")[2]).isdecimal()]
 
     def _command(self) -> list[str]:
         ports = _started(self._ports)

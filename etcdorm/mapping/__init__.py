@@ -1,7 +1,7 @@
 """Model classes and records: which keys a class has, and a model's fields to keys and back. Pure, without I/O."""
 
 from etcdorm.mapping.diff import changes
-from etcdorm.mapping.markers import AsJson, Merge
+from etcdorm.mapping.markers import AsJson, KeyName, Merge, Sensitive
 from etcdorm.mapping.model import EtcdModel, Place, place_of, set_place
 from etcdorm.mapping.raw import Values
 from etcdorm.mapping.schema import Schema, schema_of
@@ -10,9 +10,11 @@ from etcdorm.mapping.versions import upgrade
 __all__ = [
     "AsJson",
     "EtcdModel",
+    "KeyName",
     "Merge",
     "Place",
     "Schema",
+    "Sensitive",
     "Values",
     "changes",
     "place_of",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeAlias, TypeVar
 
 from etcdorm.errors import DecodeError
@@ -23,12 +23,16 @@ class Created(Generic[M]):
 
 @dataclass(frozen=True, slots=True)
 class Updated(Generic[M]):
-    """A record went from ``old`` to ``new``; ``old`` is None when it was not valid."""
+    """A record went from ``old`` to ``new``; ``old`` is None when it was not valid.
+
+    ``fields`` names what differs (``port``, ``labels.env``), as in a ConflictError; nothing when ``old`` is None.
+    """
 
     path: str
     old: M | None
     new: M
     gap: bool = False
+    fields: tuple[str, ...] = field(default=(), compare=False)  # which follows from the two
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,4 +64,5 @@ class Invalid(Generic[M]):
 
 
 Change: TypeAlias = Created[M] | Updated[M] | Deleted[M] | Expired[M] | Invalid[M]
-"""``gap=True`` on any of them: found by reading anew after a break, so states in between may be missing."""
+"""``gap=True`` on any of them: states in between may be missing, as it was found by reading anew after a break, or is
+put together of several for a consumer who was too slow."""

@@ -5,19 +5,24 @@ A courtesy: a type that slips through here is refused by ``Schema.encode``, whic
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final
+from collections import Counter, OrderedDict, defaultdict
+from collections.abc import Iterable, Mapping, MutableMapping
+from typing import Final, get_args, get_origin
 
-from pydantic import BaseModel, Secret, SecretBytes, SecretStr
-from pydantic.errors import PydanticInvalidForJsonSchema
-from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, JsonSchemaWarningKind
-from pydantic_core import PydanticSerializationError, core_schema
+from pydantic import BaseModel
+from pydantic.errors import PydanticSchemaGenerationError
 
-from etcdorm.errors import ModelError
-from etcdorm.mapping.annotations import mentioned
+from etcdorm.errors import ModelError, PathError
+from etcdorm.mapping.annotations import allows_extra, bare, extra_type, is_model, mentioned
+from etcdorm.mapping.markers import KeyName, Sensitive, key_name
+from etcdorm.mapping.readable import check_readable
+from etcdorm.mapping.secrets import holds_secret, is_sensitive
+from etcdorm.path import encode_segment
 
 RESERVED: Final = frozenset({"etcd", "key", "match_key"})
 """The public names of EtcdModel, which a field would hide."""
+
+_MAPS: Final = (dict, Mapping, MutableMapping, defaultdict, OrderedDict, Counter)
 
 
 def check_names(model: type, names: Iterable[str]) -> None:
@@ -26,100 +31,90 @@ def check_names(model: type, names: Iterable[str]) -> None:
         raise ModelError(f"{model.__name__}.{name}: every EtcdModel has {name!r} already; give the field another name")
 
 
-def check_fields(model: type[BaseModel]) -> None:
-    """Raise ModelError for a field that could not be stored and come back."""
+def unknown_type(model: type[BaseModel], error: PydanticSchemaGenerationError) -> ModelError:
+    """The error for a model with a type that Pydantic knows nothing of, which names that type alone."""
+    names = [
+        name
+        for name, field in model.model_fields.items()
+        if any(f" for {part!r}." in error.message for part in mentioned(field.annotation))
+    ]
+    where = ".".join([model.__name__, *names[:1]])
+    return ModelError(f"{where}: {error.message}")
+
+
+def check_fields(model: type[BaseModel], keys: Iterable[str]) -> None:
+    """Raise ModelError for a field that could not be stored and come back; ``keys`` names the fields of the path."""
     check_names(model, model.model_fields)
     if model.__pydantic_root_model__:
         raise ModelError(f"{model.__name__}: a RootModel has no fields to store; put it into a field of an EtcdModel")
+    _check_path(model, keys)
+    _check_model(model, model.__name__)
+    types = {name: field.annotation for name, field in model.model_fields.items() if not field.exclude}
+    for name, annotation in types.items():
+        for part in mentioned(annotation):
+            if is_model(part) and part is not model:
+                _check_model(part, f"{model.__name__}.{name}: {part.__name__}")
+    check_readable(model)
+
+
+def _check_path(model: type[BaseModel], keys: Iterable[str]) -> None:
+    """What can't be a key field, whatever its type."""
+    for name in keys:
+        field = model.model_fields.get(name)
+        if field is None:
+            raise ModelError(f"{model.__name__}: {name!r} is in the path but is not a field of the model; declare it")
+        where = f"{model.__name__}.{name}"
+        if key_name(bare(field.annotation, field.metadata).metadata) is not None:
+            raise ModelError(f"{where} is part of the path and has no key of its own; take off its KeyName")
+        if holds_secret(field.annotation, field.metadata):
+            raise ModelError(
+                f"{where} is secret, and a part of the path, which errors and logs show; take it out of the path"
+            )
+
+
+def _check_model(model: type[BaseModel], where: str) -> None:
+    """A model, or one within it, which ``where`` names."""
     for name, field in model.model_fields.items():
-        for part in () if field.exclude else mentioned(field.annotation):
-            _check_type(part, f"{model.__name__}.{name}")
-    _check_excluded(model, model.__name__)
-    _check_readable(model)
+        at = f"{where}.{name}"
+        found = bare(field.annotation, field.metadata)
+        if field.exclude:
+            if field.is_required():
+                raise ModelError(f"{at} is excluded from what is stored, so it needs a default")
+            if key_name(found.metadata) is not None:
+                raise ModelError(f"{at} is excluded from what is stored and has no key; take off its KeyName")
+            continue
+        name_in_etcd = key_name(found.metadata)
+        if name_in_etcd is not None:
+            _check_key_name(name_in_etcd, at)
+        _check_type(found.type, at)
+    if allows_extra(model):
+        extra = bare(extra_type(model))
+        _check_type(extra.type, f"{where}.__pydantic_extra__")
+        if is_sensitive(extra.metadata) or key_name(extra.metadata) is not None:
+            raise ModelError(f"{where}.__pydantic_extra__: Sensitive() and KeyName() go on fields; see SecretStr")
 
 
-def _check_type(part: object, where: str) -> None:
-    if not isinstance(part, type):
-        return
-    if issubclass(part, SecretStr | SecretBytes | Secret):
-        raise ModelError(
-            f"{where}: secrets can't be stored yet, as Pydantic dumps {part.__name__} as asterisks;"
-            " exclude the field and give it a default, or use str"
-        )
-    if issubclass(part, BaseModel):
-        _check_excluded(part, where)
-
-
-def _check_excluded(model: type[BaseModel], where: str) -> None:
-    for name, field in model.model_fields.items():
-        if field.exclude and field.is_required():
-            raise ModelError(f"{where}: {model.__name__}.{name} is excluded from what is stored, so it needs a default")
-
-
-class _NoJson(PydanticInvalidForJsonSchema):
-    """A field, of the model or of one within it, has no form in JSON."""
-
-    def __init__(self, field: core_schema.ModelField) -> None:
-        super().__init__("a field has no form in JSON")
-        self.field = field
-        self.place = ""
-
-
-class _Readable(GenerateJsonSchema):
-    """Goes through a model as JSON validation would, and fails at what that always refuses, such as a callable.
-
-    Where a function of the user's own comes first, it may well make such a value of JSON.
-    """
-
-    def model_fields_schema(self, schema: core_schema.ModelFieldsSchema) -> JsonSchemaValue:
-        fields = {name: field for name, field in schema["fields"].items() if not field.get("serialization_exclude")}
-        try:
-            return super().model_fields_schema({**schema, "fields": fields})
-        except _NoJson as error:
-            names = [name for name, field in fields.items() if field is error.field]
-            error.place = error.place or ".".join([schema.get("model_name", "a model"), *names])
-            raise
-
-    def model_field_schema(self, schema: core_schema.ModelField) -> JsonSchemaValue:
-        try:
-            return super().model_field_schema(schema)
-        except _NoJson:
-            raise
-        except (PydanticInvalidForJsonSchema, PydanticSerializationError):  # the latter for members of an Enum
-            raise _NoJson(schema) from None
-
-    def function_before_schema(self, schema: core_schema.BeforeValidatorFunctionSchema) -> JsonSchemaValue:
-        return self._behind_function(schema)
-
-    def function_wrap_schema(self, schema: core_schema.WrapValidatorFunctionSchema) -> JsonSchemaValue:
-        return self._behind_function(schema)
-
-    def function_plain_schema(self, schema: core_schema.PlainValidatorFunctionSchema) -> JsonSchemaValue:
-        return {}
-
-    def is_subclass_schema(self, schema: core_schema.IsSubclassSchema) -> JsonSchemaValue:
-        return self.handle_invalid_for_json_schema(schema, "core_schema.IsSubclassSchema")
-
-    def generator_schema(self, schema: core_schema.GeneratorSchema) -> JsonSchemaValue:
-        return self.handle_invalid_for_json_schema(schema, "core_schema.GeneratorSchema")
-
-    def emit_warning(self, kind: JsonSchemaWarningKind, detail: str) -> None:
-        if kind == "skipped-choice":
-            raise PydanticInvalidForJsonSchema(detail)
-
-    def _behind_function(self, schema: core_schema.CoreSchema) -> JsonSchemaValue:
-        """A validator of a whole model leaves the fields to be read; for that of a field, its function answers."""
-        while "schema" in schema and schema["type"].startswith("function-"):
-            schema = schema["schema"]
-        return self.generate_inner(schema) if schema["type"] in ("model", "model-fields") else {}
-
-
-def _check_readable(model: type[BaseModel]) -> None:
-    schema: core_schema.CoreSchema = model.__pydantic_core_schema__
+def _check_key_name(name: object, at: str) -> None:
     try:
-        _Readable().generate(schema, mode="validation")
-    except _NoJson as error:
+        fits = isinstance(name, str) and encode_segment(name) == name
+    except PathError:
+        fits = False
+    if not fits:
         raise ModelError(
-            f"{model.__name__} can't be stored: {error.place} is of a type that has no form in JSON; use one that"
-            " Pydantic can read from JSON, or exclude the field and give it a default"
-        ) from None
+            f"{at}: KeyName({name!r}) is not the name of one key: it is empty, '.' or '..', begins with '@' or '_', or"
+            " has a '/' or '%' in it"
+        )
+
+
+def _check_type(annotation: object, at: str) -> None:
+    """What the type of a field may not have in it, models apart."""
+    for part in mentioned(annotation, into_models=False):
+        if isinstance(part, Sensitive | KeyName):
+            raise ModelError(
+                f"{at}: {type(part).__name__}() marks a field as a whole, and can't stand within its type; put it"
+                " around that, or use SecretStr or Secret[...] for the secret parts of it"
+            )
+        if get_origin(part) in _MAPS and holds_secret(get_args(part)[0]):
+            raise ModelError(
+                f"{at}: a secret can't be the key of a map, as every error and log shows the names of keys"
+            )

@@ -69,8 +69,27 @@ class Codec(Protocol):
         """The key, below the field's own, that a place in the value is read from."""
         ...
 
+    def place(self, rest: str) -> Location:
+        """The place in the value that a key below the field's own holds: the inverse of ``locate``."""
+        ...
+
+    def is_secret(self, location: Location) -> bool:
+        """Whether what lies at a place in the value is secret, or has something secret in it."""
+        ...
+
+    def to_document(self, value: JsonValue, key: str) -> JsonValue:
+        """A dumped value as it lies in a document, its members by their key names.
+
+        Raises: Unstorable.
+        """
+        ...
+
+    def from_document(self, value: JsonValue, key: str, problems: list[Problem]) -> JsonValue:
+        """The inverse of ``to_document``."""
+        ...
+
     def keep(self, old: JsonValue, new: JsonValue) -> JsonValue:
-        """The new value, with those members of the old one's objects that the model does not know."""
+        """The new value of a document, with those members of the old one's objects that the model does not know."""
         ...
 
 
@@ -85,6 +104,15 @@ class _OneKey:
     def locate(self, location: Location) -> str:
         return ""
 
+    def place(self, rest: str) -> Location:
+        return tuple(rest.split("/")) if rest else ()
+
+    def to_document(self, value: JsonValue, key: str) -> JsonValue:
+        return value
+
+    def from_document(self, value: JsonValue, key: str, problems: list[Problem]) -> JsonValue:
+        return value
+
     def keep(self, old: JsonValue, new: JsonValue) -> JsonValue:
         return new
 
@@ -94,7 +122,11 @@ class ScalarCodec(_OneKey):
     """Plain text, as ``etcdctl`` and ``confd`` read and write it."""
 
     read: Read
+    secret: bool = False
     holds_null: ClassVar[bool] = False
+
+    def is_secret(self, location: Location) -> bool:
+        return self.secret
 
     def encode(self, value: JsonValue, key: str, into: dict[str, str]) -> None:
         into[key] = _checked(write(value), key)
@@ -108,7 +140,11 @@ class ScalarCodec(_OneKey):
 class JsonCodec(_OneKey):
     """JSON text; the codec for every type that the others don't fit."""
 
+    secret: bool = False
     holds_null: ClassVar[bool] = True
+
+    def is_secret(self, location: Location) -> bool:
+        return self.secret
 
     def encode(self, value: JsonValue, key: str, into: dict[str, str]) -> None:
         into[key] = to_json(value, key)
@@ -116,6 +152,18 @@ class JsonCodec(_OneKey):
     def decode(self, tree: Tree, problems: list[Problem]) -> Decoded:
         text = _text_of(tree, problems)
         return ABSENT if text is None else from_json(text, tree.key, problems)
+
+
+@dataclass(frozen=True, slots=True)
+class AnyCodec(JsonCodec):
+    """JSON text, and a text that is none is that text itself: of another tool, which can't know that JSON is wanted."""
+
+    def decode(self, tree: Tree, problems: list[Problem]) -> Decoded:
+        text = _text_of(tree, problems)
+        if text is None:
+            return ABSENT
+        found = from_json(text, tree.key, [])
+        return text if found is ABSENT else found
 
 
 def to_json(value: JsonValue, key: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
@@ -18,6 +18,25 @@ class AsJson:
     """Keep this field as JSON in one key, where its type would be a directory (or plain text) otherwise.
 
     ``limits: Annotated[Limits, AsJson()]`` is read and written as a whole: ``{"cpu":2,"memory":512}``.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class KeyName:
+    """Keep this field under a key of this name, in either layout, instead of the field's own.
+
+    ``host: Annotated[str, KeyName("host-name")]`` lies at ``/nodes/n1/host-name``, or as that member of a document.
+    """
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sensitive:
+    """Keep what this field holds out of every repr, log and error. It is stored as it would be without.
+
+    ``token: Annotated[str, Sensitive()]``; a field of any type, of the model or of one within it. The keys of a map do
+    show. Pydantic's ``SecretStr``, ``SecretBytes`` and ``Secret[T]`` are secret by themselves.
     """
 
 
@@ -47,6 +66,12 @@ class Merge:
         if self.how in ("max", "min"):
             return _extreme(self.how, mine, theirs)
         return mine if self.how == "mine" else theirs
+
+
+def key_name(metadata: Iterable[object]) -> str | None:
+    """The name that a field's markers give its key; the outermost counts."""
+    names = [item.name for item in metadata if isinstance(item, KeyName)]
+    return names[-1] if names else None
 
 
 def _extreme(how: Literal["max", "min"], mine: Any, theirs: Any) -> object:  # Any: whatever can be compared

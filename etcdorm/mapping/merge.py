@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Generic, TypeVar
+from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -110,8 +111,9 @@ def _differences(before: BaseModel, after: BaseModel, at: str) -> list[str]:
     found: list[str] = []
     for name, field in type(after).model_fields.items():
         if not field.exclude:
-            _, whole = _rules(field)
-            found += _difference(getattr(before, name, None), getattr(after, name, None), f"{at}{name}", whole=whole)
+            one, other = getattr(before, name, None), getattr(after, name, None)
+            if not same(one, other):  # first, as most are, and looking up the rules takes longer
+                found += _difference(one, other, f"{at}{name}", whole=name in _edited_whole(type(after)))
     return found + _entries(before.model_extra or {}, after.model_extra or {}, at)
 
 
@@ -132,6 +134,18 @@ def _entries(before: Mapping[str, object], after: Mapping[str, object], at: str)
         for name in dict.fromkeys((*before, *after))
         for difference in _difference(before.get(name, _GONE), after.get(name, _GONE), f"{at}{name}")
     ]
+
+
+_whole: WeakKeyDictionary[type[BaseModel], frozenset[str]] = WeakKeyDictionary()
+
+
+def _edited_whole(model: type[BaseModel]) -> frozenset[str]:
+    """The fields that are only ever edited as a whole."""
+    found = _whole.get(model)
+    if found is None:
+        found = frozenset(name for name, field in model.model_fields.items() if _rules(field)[1])
+        _whole[model] = found
+    return found
 
 
 def _rules(field: FieldInfo) -> tuple[Merge | None, bool]:

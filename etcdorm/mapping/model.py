@@ -8,12 +8,15 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self, Unpack, get_args
 
-from pydantic import BaseModel, ConfigDict
-from pydantic.errors import PydanticUndefinedAnnotation
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
+from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation
+from pydantic_core import CoreSchema
 
 from etcdorm.errors import ModelError, PathError
-from etcdorm.mapping.checks import check_names
+from etcdorm.mapping.checks import check_names, unknown_type
+from etcdorm.mapping.frozen import is_frozen, thaw
 from etcdorm.mapping.schema import DECLARATION, Declaration, Layout, compile_schema, schema_of
+from etcdorm.mapping.secrets import hide, hide_in_errors
 from etcdorm.mapping.values import JSON_CONFIG
 from etcdorm.path import Path
 from etcdorm.store.types import Record
@@ -98,11 +101,30 @@ class EtcdModel(BaseModel, metaclass=ModelMetaclass):
     @classmethod
     def __pydantic_init_subclass__(cls, **arguments: object) -> None:
         super().__pydantic_init_subclass__(**arguments)
+        hide(cls)
+        hide_in_errors(cls)
         declared: Declaration = getattr(cls, DECLARATION)
         is_open = not cls.__pydantic_complete__ or cls.__pydantic_generic_metadata__["parameters"]
         if declared.path is not None and not is_open:
             with suppress(PydanticUndefinedAnnotation):  # in a model within: wait, as with one of its own
                 compile_schema(cls)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: type[BaseModel], handler: GetCoreSchemaHandler) -> CoreSchema:
+        try:
+            return handler(source)
+        except PydanticSchemaGenerationError as error:
+            raise unknown_type(cls, error) from None
+
+    def __copy__(self) -> Self:
+        copied = super().__copy__()
+        thaw(copied)
+        return copied
+
+    def __deepcopy__(self, memo: dict[int, object] | None = None) -> Self:
+        copied = super().__deepcopy__(memo)
+        thaw(copied)
+        return copied
 
     @property
     def etcd(self) -> Place | None:
@@ -134,7 +156,12 @@ def place_of(model: EtcdModel) -> Place | None:
 
 
 def set_place(model: EtcdModel, place: Place | None) -> None:
-    """Note where a model is stored, or that it no longer is. The model's values, and ``==``, don't change by it."""
+    """Note where a model is stored, or that it no longer is. The model's values, and ``==``, don't change by it.
+
+    One that is frozen stays as it is: it tells of the moment that it shows.
+    """
+    if is_frozen(model):
+        return
     if place is None:
         model.__dict__.pop(_PLACE, None)
     else:

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar, get_args
 
 import pydantic_core
 from pydantic import BaseModel, JsonValue, ValidationError
 from pydantic_core import ErrorDetails
+from pydantic_core.core_schema import ErrorType
 
 from etcdorm.errors import FieldFailure
 from etcdorm.mapping.codecs import ABSENT, Location, Problem, from_json
 from etcdorm.mapping.directories import ModelCodec
-from etcdorm.mapping.tree import SCHEMA, Tree, dotted
+from etcdorm.mapping.entries import readable
+from etcdorm.mapping.tree import SCHEMA, Tree
 
 M = TypeVar("M", bound=BaseModel)
 
 # Pydantic's messages don't quote the input, except for this one.
 _QUOTES_INPUT: Final = {"union_tag_invalid": "Input should have one of the expected tags"}
+# What somebody else has said goes into a message by these: a validator of the user's own, or a parser.
+_QUOTES_OTHERS: Final = {"error", "encoding_error"}
+
+_NOT_SHOWN: Final = "not shown, as there is a secret in it"
 
 
 class Reader(Generic[M]):
@@ -35,20 +41,15 @@ class Reader(Generic[M]):
         """
         problems: list[Problem] = []
         is_document = "" in fields
-        body = _parse_document(fields[""], problems) if is_document else self._parse_directory(fields, problems)
-        failures = [
-            FieldFailure(item.key, dotted(item.key) or "*", item.text, fields.get(item.key)) for item in problems
-        ]
+        body = self._parse_document(fields[""], problems) if is_document else self._parse_directory(fields, problems)
+        failures = [self._unreadable(item, fields) for item in problems]
         try:
             text = pydantic_core.to_json({**body, **keys})
             model = self.model.__pydantic_validator__.validate_json(text, by_alias=False, by_name=True)
         except ValidationError as error:
-            for item in error.errors(include_url=False, include_context=False):
-                key = "" if is_document else self.codec.locate(item["loc"])
-                if not _follows(key, problems):
-                    message = _QUOTES_INPUT.get(item["type"], item["msg"])
-                    stored = _member(item) if is_document else fields.get(key)
-                    failures.append(FieldFailure(key, _field(item["loc"]), message, stored))
+            for item in error.errors(include_url=False):
+                if not _follows(self.codec.locate(item["loc"]), problems):
+                    failures.append(self._invalid(item, fields))
             return failures
         return failures or model
 
@@ -56,15 +57,35 @@ class Reader(Generic[M]):
         value = self.codec.decode(Tree.grow(fields), problems)
         return value if isinstance(value, dict) else {}
 
+    def _parse_document(self, text: str, problems: list[Problem]) -> dict[str, JsonValue]:
+        value = from_json(text, "", problems)
+        if isinstance(value, dict):
+            value.pop(SCHEMA, None)
+            found = self.codec.from_document(value, "", problems) if self.codec.renames else value
+            return found if isinstance(found, dict) else {}
+        if value is not ABSENT:
+            problems.append(Problem("", "JSON, but not an object"))
+        return {}
 
-def _parse_document(text: str, problems: list[Problem]) -> dict[str, JsonValue]:
-    value = from_json(text, "", problems)
-    if isinstance(value, dict):
-        value.pop(SCHEMA, None)
-        return value
-    if value is not ABSENT:
-        problems.append(Problem("", "JSON, but not an object"))
-    return {}
+    def _unreadable(self, problem: Problem, fields: Mapping[str, str]) -> FieldFailure:
+        """A key that could not be read."""
+        key = "" if "" in fields else problem.key
+        field = self.codec.field(problem.key) or "*"
+        if self.codec.is_secret(self.codec.place(problem.key)):
+            return FieldFailure(key, field, f"{problem.text} ({_NOT_SHOWN})")
+        return FieldFailure(key, field, problem.text, fields.get(problem.key))
+
+    def _invalid(self, item: ErrorDetails, fields: Mapping[str, str]) -> FieldFailure:
+        """A value that Pydantic has refused."""
+        location = item["loc"]
+        at = self.codec.locate(location)
+        key, stored = ("", _member(item)) if "" in fields else (at, fields.get(at))
+        more = ""
+        if "" in fields and self.codec.field(at) != (name := ".".join(map(readable, at.split("/")))):
+            more = f" (the member {name})"
+        is_secret = self.codec.is_secret(location)
+        problem = what_is_wrong(item, more, secret=is_secret)
+        return FieldFailure(key, field_name(location), problem, None if is_secret else stored)
 
 
 def _member(item: ErrorDetails) -> str | None:
@@ -74,12 +95,22 @@ def _member(item: ErrorDetails) -> str | None:
     return pydantic_core.to_json(item["input"], inf_nan_mode="constants").decode()
 
 
+def what_is_wrong(item: ErrorDetails, more: str = "", *, secret: bool) -> str:
+    """Pydantic's message; of a secret one that holds nothing of the input: not what others say that it passes on."""
+    message = _QUOTES_INPUT.get(item["type"], item["msg"]) + more
+    if not secret:
+        return message
+    if item["type"] in get_args(ErrorType) and not _QUOTES_OTHERS.intersection(item.get("ctx", {})):
+        return f"{message} ({_NOT_SHOWN})"
+    return f"not valid: {item['type']} ({_NOT_SHOWN})"
+
+
 def _follows(key: str, problems: list[Problem]) -> bool:
     """Whether an error at a key may only be there because that key, or one below it, could not be read."""
-    return any(not key or problem.key == key or problem.key.startswith(f"{key}/") for problem in problems)
+    return any(problem.key in ("", key) or not key or problem.key.startswith(f"{key}/") for problem in problems)
 
 
-def _field(location: Location) -> str:
+def field_name(location: Location) -> str:
     """``limits.cpu`` or ``ports[2]``; ``*`` for the model as a whole."""
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
     return path.removeprefix(".") or "*"

@@ -20,7 +20,8 @@ def is_ours(schema: Schema[M], record: Record) -> bool:
     A key that an upgrade takes up is one.
     """
     return (
-        record.version != 0
+        record.error is not None
+        or record.version != 0
         or any(schema.owns(name) for name in record.fields)
         or schema.versions.takes_up(record.fields)
     )
@@ -66,6 +67,8 @@ def to_model(schema: Schema[M], record: Record | None) -> M | None:
     record = ours(schema, record)
     if record is None:
         return None
+    if record.error is not None:
+        raise record.error
     with _named_in_etcd(record):
         model = schema.decode(record.path, record.fields)
     set_place(model, Place.of(record))

@@ -22,7 +22,8 @@ import pydantic
 import pydantic_core
 from pydantic import JsonValue
 
-from etcdorm.mapping.annotations import Bare
+from etcdorm.mapping.annotations import Bare, bare
+from etcdorm.mapping.secrets import secret_type
 
 Read = Callable[[str], JsonValue]
 
@@ -39,6 +40,7 @@ _TEXTS: tuple[type, ...] = (
     *(IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network),
     *(pydantic.AnyUrl, pydantic.PostgresDsn, pydantic.MongoDsn, pydantic.NatsDsn),
     *(pydantic_core.Url, pydantic_core.MultiHostUrl),
+    *(pydantic.SecretStr, pydantic.SecretBytes),
 )
 # Dates among them: a model may be set to dump them as a number of seconds, and other tools write that too.
 _NUMBERS: tuple[type, ...] = (int, float, date, datetime, time, timedelta)
@@ -88,12 +90,14 @@ def read_flag(text: str) -> JsonValue:
     return {"true": True, "false": False}.get(text, text)
 
 
-def reader(bare: Bare) -> Read | None:
+def reader(found: Bare) -> Read | None:
     """How texts of this type are read; None when it is not a scalar."""
-    origin = bare.origin
+    origin = found.origin
     if origin is Literal:
-        return _reader_of_choices(get_args(bare.type))
-    if any(marker in _MORE_TEXTS or type(marker) in _MORE_TEXTS for marker in (origin, *bare.metadata)):
+        return _reader_of_choices(get_args(found.type))
+    if (secret := secret_type(found.type)) is not None:
+        return reader(bare(secret))
+    if any(marker in _MORE_TEXTS or type(marker) in _MORE_TEXTS for marker in (origin, *found.metadata)):
         return read_text
     if origin in _MORE_NUMBERS:
         return read_number

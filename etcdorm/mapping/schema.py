@@ -17,8 +17,9 @@ from etcdorm.mapping.hooks import Hooks
 from etcdorm.mapping.keys import KeyField
 from etcdorm.mapping.paths import Paths
 from etcdorm.mapping.reader import Reader
+from etcdorm.mapping.secrets import hide
 from etcdorm.mapping.template import Template
-from etcdorm.mapping.tree import SCHEMA, dotted
+from etcdorm.mapping.tree import SCHEMA
 from etcdorm.mapping.values import differing, dump
 from etcdorm.mapping.versions import Versions
 from etcdorm.path import Path
@@ -54,8 +55,9 @@ class Schema(Paths[M]):
         template = Template.parse(path)
         if not model.__pydantic_complete__:
             model.model_rebuild()
-        check_fields(model)
-        compiler = Compiler(model, extra_allowed=layout == "document")
+        check_fields(model, template.fields)
+        hide(model)
+        compiler = Compiler(model)
         super().__init__(model, template, {name: _key_field(model, name, compiler) for name in template.fields})
         self.layout: Final = layout
         """None when the class leaves it to the session."""
@@ -76,7 +78,7 @@ class Schema(Paths[M]):
         try:
             fields = self._write_document(values, onto or {}) if document else self._write_directory(values)
         except Unstorable as error:
-            raise self._refusal([(dotted(error.key), error.problem)]) from None
+            raise self._refusal([(self._codec.field(error.key), error.problem)]) from None
         self._read_back(model, fields)
         return fields
 
@@ -106,6 +108,10 @@ class Schema(Paths[M]):
         """Whether a relative key belongs to the model, its markers included; "" is the key of a document."""
         return key == SCHEMA or self._codec.owns(key)
 
+    @property
+    def has_secrets(self) -> bool:
+        return self._codec.secret
+
     def _dump(self, model: M) -> JsonValue:
         try:
             return dump(model, without=set(self.keys))
@@ -123,6 +129,8 @@ class Schema(Paths[M]):
     def _write_document(self, values: JsonValue, onto: Mapping[str, str]) -> dict[str, str]:
         if isinstance(values, dict) and SCHEMA in values:
             raise Unstorable(SCHEMA, "the name is kept for the version of the class; give the field another one")
+        if self._codec.renames:
+            values = self._codec.to_document(values, "")
         old = from_json(onto[""], "", []) if "" in onto else ABSENT
         body = values if old is ABSENT else self._codec.keep(old, values)
         try:
@@ -193,9 +201,7 @@ def schema_of(cls: type[M]) -> Schema[M]:
 
 
 def _key_field(model: type[BaseModel], name: str, compiler: Compiler) -> KeyField:
-    field = model.model_fields.get(name)
-    if field is None:
-        raise ModelError(f"{model.__name__}: {name!r} is in the path but is not a field of the model; declare it")
+    field = model.model_fields[name]
     return KeyField(model, name, compiler.codec(field.annotation, field.metadata, f"{model.__name__}.{name}"))
 
 

@@ -140,7 +140,9 @@ class Template:
             found = self.match(path)
             return found is not None and all(found[field] == text for field, text in texts.items())
 
-        return Collection(Path(tuple(known)), len(self.segments), matches)
+        rest = self.segments[len(known) :]
+        fixed = tuple(segment.text if isinstance(segment, Fixed) else None for segment in rest)
+        return Collection(Path(tuple(known)), len(self.segments), matches, fixed)
 
 
 def _parse_segment(template: str, part: str) -> Fixed | Slot:

@@ -6,9 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from etcdorm.errors import PathError
-from etcdorm.path import decode_segment
-
 NULL: Final = "@null"
 """The directory of markers for None: ``@null/port`` says that ``port`` is None, where its absence would not."""
 
@@ -24,7 +21,7 @@ class Tree:
     """One relative key, with its text if it holds one, and the keys below it."""
 
     key: str
-    text: str | None = None
+    text: str | None = field(default=None, repr=False)
     children: dict[str, Tree] = field(default_factory=dict)
 
     @classmethod
@@ -58,15 +55,3 @@ def join(*parts: str) -> str:
 def is_marker(key: str) -> bool:
     """Whether etcdorm alone writes this key: no encoded text starts with ``@``."""
     return any(segment.startswith("@") for segment in key.split("/"))
-
-
-def dotted(key: str) -> str:
-    """The field that a relative key belongs to, as errors name it: ``labels.env``."""
-    return ".".join(_readable(segment) for segment in key.split("/"))
-
-
-def _readable(segment: str) -> str:
-    try:
-        return decode_segment(segment)
-    except PathError:
-        return segment

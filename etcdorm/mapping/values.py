@@ -6,10 +6,12 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import fields, is_dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
-from pydantic import BaseModel, ConfigDict, JsonValue, RootModel, TypeAdapter
+from pydantic import BaseModel, ConfigDict, JsonValue, RootModel
 from pydantic_core import to_json
+
+from etcdorm.mapping.secrets import SECRET, is_masked, unmasked
 
 JSON_CONFIG: Final = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64", ser_json_inf_nan="constants")
 """The settings with which every value of bytes and float has a form in JSON."""
@@ -18,36 +20,42 @@ JSON_CONFIG: Final = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64"
 def dump(model: BaseModel, *, only: set[str] | None = None, without: set[str] | None = None) -> JsonValue:
     """The values as JSON validation reads them back, by field name; equal ones give equal dumps, sets in one order too.
 
-    Warnings are off: what is wrong about a value shows when it is read back, and warnings quote it.
+    Secrets are there as they are. Warnings are off: what is wrong about a value shows when it is read back, and
+    warnings quote it.
     """
     values: JsonValue = model.__pydantic_serializer__.to_python(
         model, mode="json", round_trip=True, by_alias=False, warnings="none", include=only, exclude=without
     )
-    return _in_order(model, values)
+    return _finished(model, values, model.model_config)
 
 
-def _in_order(value: object, dumped: JsonValue) -> JsonValue:
-    """The dump of a value, with the items of sets sorted: their own order hangs on how each set came about."""
-    if isinstance(value, RootModel):
+def _finished(value: object, dumped: JsonValue, config: ConfigDict) -> JsonValue:
+    """The dump of a value, with the items of sets sorted (their own order hangs on how each set came about), and with
+    secrets in the place of their asterisks; ``config`` is that of the model around it."""
+    while isinstance(value, RootModel):
+        config = value.model_config
         value = value.root
     if isinstance(dumped, dict):
-        if isinstance(value, BaseModel) or is_dataclass(value):
-            return {name: _in_order(getattr(value, name, None), item) for name, item in dumped.items()}
+        if isinstance(value, BaseModel):
+            attributes = {**value.__dict__, **(value.model_extra or {})}
+            return {name: _finished(attributes.get(name), item, value.model_config) for name, item in dumped.items()}
+        if is_dataclass(value):
+            config = getattr(value, "__pydantic_config__", config)
+            return {name: _finished(getattr(value, name, None), item, config) for name, item in dumped.items()}
         if isinstance(value, Mapping) and len(value) == len(dumped):
-            return {name: _in_order(item, dumped[name]) for name, item in zip(dumped, value.values(), strict=True)}
-    if isinstance(dumped, list) and isinstance(value, list | tuple | Set) and len(value) == len(dumped):
-        items = [_in_order(item, part) for item, part in zip(value, dumped, strict=True)]
-        return sorted(items, key=to_json) if isinstance(value, Set) else items
+            items = zip(dumped.items(), value.values(), strict=True)
+            return {name: _finished(item, part, config) for (name, part), item in items}
+    if isinstance(dumped, list) and isinstance(value, list | tuple | deque | Set) and len(value) == len(dumped):
+        parts = [_finished(item, part, config) for item, part in zip(value, dumped, strict=True)]
+        return sorted(parts, key=to_json) if isinstance(value, Set) else parts
+    if is_masked(value, dumped):
+        secret = value.get_secret_value()
+        return _finished(secret, unmasked(secret, config), config)
     return dumped
 
 
-def comes_back(annotation: Any, value: object) -> bool:  # Any: what may stand in an annotation has no type
-    """Whether a value of this type is the same after it was JSON."""
-    adapter: TypeAdapter[object] = TypeAdapter(annotation, config=JSON_CONFIG)
-    try:
-        return same(value, adapter.validate_json(adapter.dump_json(value, round_trip=True)))
-    except ValueError:
-        return False
+_PLAIN: Final = frozenset((str, int, bool, bytes, type(None)))
+"""Types of which equal is the same: most values there are."""
 
 
 def same(a: object, b: object) -> bool:
@@ -56,6 +64,10 @@ def same(a: object, b: object) -> bool:
     That is ``a == b``, but for what Python calls unequal to itself (NaN; a time that the clock shows twice), for
     dataclasses without ``==``, and for what is never stored: private attributes and excluded fields.
     """
+    if type(a) in _PLAIN:
+        return bool(a == b)
+    if isinstance(a, SECRET):
+        return type(a) is type(b) and isinstance(b, SECRET) and same(a.get_secret_value(), b.get_secret_value())
     if isinstance(a, BaseModel):
         return type(a) is type(b) and isinstance(b, BaseModel) and not differing(a, b)
     if is_dataclass(a):

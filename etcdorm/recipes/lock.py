@@ -1,175 +1,292 @@
-"""A lock: one record with a TTL, made by the holder, kept alive, and removed on every way out."""
+"""A fair lock: a queue of appended records, the first of which holds it."""
 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
-import os
-import secrets
-import socket
-import time
-from dataclasses import dataclass, field
+import random
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from types import TracebackType
+from typing import Final
 
-from etcdorm.errors import EtcdormError, LockLostError, LockTimeoutError, RefusedError, UnconfirmedError, UsageError
+from etcdorm.errors import (
+    EtcdormError,
+    Holder,
+    LeaseLapsedError,
+    LockLostError,
+    LockTimeoutError,
+    NotFoundError,
+    UnavailableError,
+    UsageError,
+)
 from etcdorm.finish import to_end
 from etcdorm.path import Path
-from etcdorm.store import Collection, Record, StaleRecord, Store
+from etcdorm.recipes.contender import Contender, holder_of, id_of, is_marked, queue_at
+from etcdorm.recipes.guard import Guard
+from etcdorm.recipes.keeper import Keeper
+from etcdorm.recipes.lease import Lease
+from etcdorm.store import Collection, Record, Store
 
 _log = logging.getLogger("etcdorm.lock")
 
+_PAUSES = 4
+"""How often to look again, after ever longer pauses, whether an append before one's own is done."""
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.5
+_TO_TELL = 1.0
+"""Seconds, at most, for finding out who holds a lock that could not be had."""
 
-@dataclass(frozen=True, slots=True)
+
 class Held:
     """A lock that is held.
 
     ``token`` is its fencing token: it grows with every holder. ``lost`` is set, by this machine's monotonic clock,
-    before the lock's TTL can have run out at the server.
+    before the lock's TTL can have run out at the server; the block is cancelled then.
     """
 
-    token: int
-    lost: asyncio.Event = field(default_factory=asyncio.Event)
+    def __init__(self, contender: Contender, store: Store, origin: str) -> None:
+        self.token: Final[int] = contender.record.created
+        self.path: Final[Path] = contender.directory
+        self.id: Final[str] = contender.id
+        self.place: Final[Path] = contender.record.path
+        self.store: Final[Store] = store
+        self.origin: Final[str] = origin
+        self.task: Final[asyncio.Task[object] | None] = asyncio.current_task()
+        self.released: bool = False
+        self.record: Path | None = None
+        """The record that it guards, if it does."""
+        self._lease = contender.lease
+
+    @property
+    def lost(self) -> asyncio.Event:
+        return self._lease.lost
+
+    @property
+    def valid(self) -> bool:
+        """Whether it is held for certain; right also when the event loop has stood still, and ``lost`` is late."""
+        return not self.released and self._lease.valid
+
+    @property
+    def left(self) -> float:
+        """Seconds for which it is held for certain, if etcd should not answer from now on."""
+        return 0.0 if self.released else max(0.0, self._lease.left)
+
+    @property
+    def reason(self) -> str:
+        """Why it was lost."""
+        return self._lease.reason
+
+    @property
+    def lease(self) -> Lease:
+        return self._lease
+
+
+_holding: contextvars.ContextVar[tuple[Held, ...]] = contextvars.ContextVar("etcdorm_holding", default=())
+
+
+def holding() -> tuple[Held, ...]:
+    """The locks in whose blocks this code runs, those of a task that was started there included."""
+    return tuple(held for held in _holding.get() if not held.released)
 
 
 class Lock:
     """An async context manager that holds the lock at ``path`` for the time of its block; it can be entered once.
 
-    Whoever waits is woken when the holder's record goes, and tries again; the order of waiters is not kept.
+    First come, first served. Each one watches the place before its own and nothing else, so that one waiter is woken
+    when the holder leaves, however many there are. ``prepare`` is done when the lock is had, before the block begins,
+    and ``finish`` after it, before the lock is given back.
     """
 
-    def __init__(self, store: Store, path: Path, *, ttl: int, timeout: float | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        keeper: Keeper,
+        path: Path,
+        *,
+        ttl: int,
+        timeout: float | None = None,
+        blocking: bool = True,
+        prepare: Callable[[Held], Awaitable[None]] | None = None,
+        finish: Callable[[Held], Awaitable[None]] | None = None,
+    ) -> None:
         if isinstance(ttl, bool) or not isinstance(ttl, int) or ttl < 1:
             raise UsageError(f"a lock's ttl must be whole seconds from 1 on, not {ttl!r}")
         self._store = store
+        self._keeper = keeper
         self._path = path
         self._where = f"{store.namespace}{path}"
         self._ttl = ttl
         self._timeout = timeout
-        # Unique to this holder, so that a record with this text in it is its own, whatever answer was lost.
-        self._text = f"{socket.gethostname()} {os.getpid()} {secrets.token_urlsafe(12)}"
-        self._record: Record | None = None
-        self._asking = False  # for the record, and not been answered
-        self._deadline = 0.0
+        self._blocking = blocking
+        self._prepare = prepare
+        self._finish = finish
+        self._contender: Contender | None = None
+        self._guard: Guard | None = None
         self._held: Held | None = None
-        self._keeper: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Held:
         try:
             async with asyncio.timeout(self._timeout) as limit:
-                record = await self._acquire()
+                contender = await self._acquire()
+                origin = await self._store.origin()
+            self._held = held = Held(contender, self._store, origin)
+            self._guard = Guard(contender.lease)
+            contender.hold()
+            _holding.set((*holding(), held))
+            if self._prepare is not None:
+                await self._prepare(held)
         except BaseException as error:
-            await to_end(self._withdraw())
+            lost = self._guard is not None and self._guard.close(error)
+            await to_end(self._leave())
+            _holding.set(holding())
+            if lost:
+                raise self._lost() from error
             if limit.expired() and isinstance(error, TimeoutError):
-                raise LockTimeoutError(f"the lock {self._where} could not be had within {self._timeout} s") from None
+                raise await self._too_late(f"within {self._timeout} s") from None
             raise
-        self._record = record
-        self._held = Held(int(record.version))
-        self._keeper = asyncio.create_task(self._keep(self._held), name=f"keep lock {self._where}")
-        return self._held
+        return held
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        assert self._keeper is not None
+        assert self._guard is not None
         assert self._held is not None
-        await to_end(self._release(self._keeper, self._held))
-        if self._held.lost.is_set() and error is None:
-            raise LockLostError(
-                f"the lock {self._where} could not be kept until the end of its block; "
-                "what was done after held.lost was set was not protected by it"
-            )
+        cancelled = self._guard.close(error)
+        lost = not self._held.valid  # also when the loop has stood still, and nobody could say so yet
+        await to_end(self._leave())
+        _holding.set(holding())
+        if cancelled or (lost and error is None):
+            raise self._lost() from error
 
-    async def _acquire(self) -> Record:
+    async def _acquire(self) -> Contender:
+        """Get a place, and wait for its turn; again, when the place was lost meanwhile."""
+        self._check_not_held()
+        if not self._blocking and (line := await self._store.sequence(queue_at(self._path), fresh=True)):
+            raise self._taken(holder_of(line[0]))
         while True:
-            sent = time.monotonic()
-            self._asking = True
+            self._contender = contender = Contender(self._store, self._keeper, self._path, self._ttl)
+            await contender.join()
+            guard = Guard(contender.lease)
             try:
-                record = await self._store.create(self._path, {"": self._text}, owns=_everything, ttl=self._ttl)
-            except StaleRecord:
-                self._asking = False
-                await self._wait_until_free()
-                continue
-            except UnconfirmedError:
-                found = await self._store.read(self._path, fresh=True)
-                if found is None or found.fields.get("") != self._text:
+                await self._wait(contender)
+                if not contender.lease.valid:
+                    await contender.renew()  # it took long to get here
+            except BaseException as error:
+                if not guard.close(error) and not isinstance(error, LeaseLapsedError):
                     raise
-                record = found  # nobody else writes this text
-            self._asking = False
-            self._deadline = sent + self._ttl
-            return record
-
-    async def _wait_until_free(self) -> None:
-        where = Collection(self._path, len(self._path.segments), lambda path: path == self._path)
-        async with self._store.watch(where) as events:
-            present = await self._store.read(self._path, fresh=True) is not None
-            while present:
-                event = await anext(events)
-                present = event.new is not None
-
-    async def _keep(self, held: Held) -> None:
-        """Put the expiry off, three times as often as needed, until that fails for good; then say that it is lost."""
-        assert self._record is not None
-        # The server counts from when a request reached it, so from sending it is the earlier end. A tenth is for
-        # the difference in speed of two clocks, and for telling.
-        margin = self._ttl * 0.1
-        pause = self._ttl / 3
-        while True:
-            now = time.monotonic()
-            left = self._deadline - margin - now
-            if left < self._ttl * 0.01:
-                break
-            # Never all that is left, neither for waiting (making the record may have taken long) nor for one try: a
-            # connection that has gone silent must leave time for another.
-            await asyncio.sleep(min(pause, left / 2))
-            sent = time.monotonic()
-            try:
-                async with asyncio.timeout(max(0.0, self._deadline - margin - sent) / 2):
-                    self._record = await self._store.touch(self._record, ttl=self._ttl)
-            except RefusedError as error:
-                _log.warning("the lock %s is lost: %s", self._where, error)
-                break
-            except (EtcdormError, TimeoutError) as error:
-                reason = str(error) or "no answer in time"
-                _log.warning("the lock %s could not be kept alive, trying again: %s", self._where, reason)
-                pause = min(self._ttl / 10, 1.0)
+                _log.warning("the place in the queue for the lock %s was lost, and is taken anew", self._where)
+                await to_end(contender.leave())
             else:
-                self._deadline = sent + self._ttl
-                pause = self._ttl / 3
-        held.lost.set()
+                if not guard.close(None):
+                    return contender
+                await to_end(contender.leave())
 
-    async def _release(self, keeper: asyncio.Task[None], held: Held) -> None:
-        keeper.cancel()
-        await asyncio.wait([keeper])
-        if not held.lost.is_set():
-            await self._withdraw()
+    async def _wait(self, contender: Contender) -> None:
+        """Wait until nobody is before this contender any more."""
+        pauses = 0
+        fresh = False
+        while True:
+            try:
+                if await self._is_first(contender, fresh=fresh, pauses=pauses):
+                    return
+            except (UnavailableError, NotFoundError) as error:
+                if not self._blocking:
+                    raise
+                # The place is kept for as long as its lease says; until then there is time.
+                _log.warning("waiting for the lock %s: %s; trying on", self._where, error)
+                await asyncio.sleep(_pause(pauses))
+            fresh = True
+            pauses += 1
 
-    async def _withdraw(self) -> None:
-        """Remove the record if it is ours; if that can't be done now, its TTL will."""
+    async def _is_first(self, contender: Contender, *, fresh: bool, pauses: int) -> bool:
+        """Look, and wait for what is before; False when it is to be looked at again."""
+        line = await self._store.sequence(queue_at(self._path), fresh=fresh)
+        mine = [number for number, record in enumerate(line) if record.path == contender.record.path]
+        before = line[: mine[0]] if mine else line
+        if mine and not before:
+            return True
+        self._check_not_held(before)
+        if not self._blocking:
+            raise self._taken(holder_of(before[0]) if before else None)
+        if mine:
+            return await self._gone(before[-1], first=len(before) == 1)
+        # An append before this one's is under way. If it is not done in a moment, its process may be dead.
+        if pauses < _PAUSES:
+            await asyncio.sleep(_pause(pauses))
+        else:
+            await self._settled(contender, after=line[-1].path.segments[-1] if line else "")
+        return False
+
+    async def _gone(self, before: Record, *, first: bool) -> bool:
+        """Wait until a place is given up; True when it was that of the holder, so that the next one holds now."""
+        first = first or is_marked(before)
+        where = Collection(before.path, len(before.path.segments), lambda path: path == before.path)
+        async with self._store.watch(where) as events:
+            if await self._store.read(before.path, fresh=True) is None:
+                return first
+            async for event in events:
+                if event.new is None:
+                    return first
+                first = first or is_marked(event.new)
+        raise UnavailableError(f"the lock {self._where}: the session was closed")
+
+    async def _settled(self, contender: Contender, *, after: str) -> None:
+        """Wait until all appends before this one's are done, or have evaporated."""
+        async with self._store.follow(queue_at(self._path), after=after) as records:
+            async for record in records:
+                if record.path == contender.record.path:
+                    return
+
+    async def _leave(self) -> None:
         try:
-            async with asyncio.timeout(self._ttl):
-                record = await self._store.read(self._path, fresh=True)
-                if record is None and self._asking:
-                    record = await self._overtake()
-                if record is not None and record.fields.get("") == self._text:
-                    await self._remove(record)
-        except (EtcdormError, StaleRecord, TimeoutError) as error:
-            reason = str(error) or "no answer in time"
-            _log.warning("the lock %s could not be released, its TTL will do it: %s", self._where, reason)
+            if self._held is not None and self._finish is not None:
+                await self._finish(self._held)
+        finally:
+            if self._held is not None:
+                self._held.released = True
+            if self._contender is not None:
+                await self._contender.leave()
 
-    async def _remove(self, record: Record) -> None:
-        try:
-            await self._store.remove(record, owns=_everything)
-        except UnconfirmedError:
-            if await self._store.read(self._path, fresh=True) is not None:
-                raise  # nobody else deletes it while it is ours
+    def _check_not_held(self, line: list[Record] | None = None) -> None:
+        """Raise UsageError rather than wait for oneself: for a lock of this session, or for one in the queue.
 
-    async def _overtake(self) -> Record | None:
-        """Make the record, or find that it was made: what was given up while it was sent may still land until then."""
-        try:
-            return await self._store.create(self._path, {"": self._text}, owns=_everything, ttl=self._ttl)
-        except StaleRecord as stale:
-            return stale.current
+        Through another session, which has no part in it, only a wait that would never end is refused.
+        """
+        task = asyncio.current_task()
+        own = [held for held in holding() if held.task is task]
+        if line is None:
+            waits = any((held.store, held.path) == (self._store, self._path) for held in own)
+        else:
+            ids = {held.id for held in own} if self._blocking and self._timeout is None else set()
+            waits = any(id_of(record) in ids for record in line)
+        if waits:
+            raise UsageError(f"this task holds the lock {self._where} already, and would wait for itself for ever")
+
+    def _lost(self) -> LockLostError:
+        assert self._held is not None
+        return LockLostError(
+            f"the lock {self._where} could not be kept until the end of its block ({self._held.reason}); "
+            "what was done after held.lost was set was not protected by it"
+        )
+
+    async def _too_late(self, when: str) -> LockTimeoutError:
+        found = None
+        with suppress(EtcdormError, TimeoutError):
+            async with asyncio.timeout(_TO_TELL):
+                found = await holder(self._store, self._path)
+        return self._taken(found, when)
+
+    def _taken(self, found: Holder | None, when: str = "at once") -> LockTimeoutError:
+        by = "" if found is None else f": it is held by {found}"
+        return LockTimeoutError(f"the lock {self._where} could not be had {when}{by}", holder=found)
 
 
-def _everything(name: str) -> bool:
-    return True
+async def holder(store: Store, path: Path) -> Holder | None:
+    """Who holds the lock at a path now, or None."""
+    line = await store.sequence(queue_at(path), fresh=True)
+    return holder_of(line[0]) if line else None
+
+
+def _pause(tries: int) -> float:
+    return random.uniform(0.5, 1) * min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0**tries)

@@ -38,7 +38,9 @@ def merged(schema: Schema[M], base: Record, mine: M, current: Record) -> M:
         raise _conflict(schema, mine, base.where, base, current, "saved", why) from error
     except (TypeError, ValueError) as error:  # of a rule: values that can't be compared, or a function's own
         why = f"a Merge rule failed ({type(error).__name__})"
-        raise _conflict(schema, mine, base.where, base, current, "saved", why) from error
+        # Its own words may quote what it was given.
+        cause = None if schema.has_secrets else error
+        raise _conflict(schema, mine, base.where, base, current, "saved", why) from cause
     return found.model
 
 

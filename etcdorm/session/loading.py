@@ -7,6 +7,7 @@ from typing import TypeVar
 from etcdorm import hooks
 from etcdorm.errors import NotFoundError
 from etcdorm.mapping import EtcdModel, Schema
+from etcdorm.mapping.frozen import check_free
 from etcdorm.mapping.records import to_model
 from etcdorm.path import Path
 from etcdorm.store import Store
@@ -39,6 +40,7 @@ async def reload(store: Store, schema: Schema[M], model: M) -> None:
 
     Raises: as ``load``.
     """
+    check_free(model, "reloaded")
     path = schema.path(model)
     fresh = await _read(store, schema, path)
     if fresh is None:

@@ -16,8 +16,10 @@ from etcdorm.errors import (
 )
 from etcdorm.mapping import EtcdModel, Place, Schema, changes, place_of, schema_of, set_place
 from etcdorm.mapping.diff import onto
+from etcdorm.mapping.frozen import check_free
 from etcdorm.mapping.records import ours, owns_in, upgraded
 from etcdorm.path import Path
+from etcdorm.session import fencing
 from etcdorm.session.backoff import Backoff
 from etcdorm.session.conflicts import OnConflict, merged, refused
 from etcdorm.session.defaults import Defaults
@@ -32,18 +34,21 @@ async def save(
 ) -> None:
     """Create the record of a new object, or commit what has changed in one that has a place; note its new place."""
     schema = schema_of(type(model))
+    check_free(model, "saved")
     await hooks.before_save(model)
     path = schema.path(model)
     where = f"{store.namespace}{path}"
     base = await _known(store, model, path)
+    token = await fencing.token_for(store, path)
     # What the object knows does not tell whether there is anything to overwrite.
     wanted, target = model, base if on_conflict != "overwrite" else await _there(store, schema, path)
     backoff = Backoff(timeout)
     while True:
         try:
-            record = await _write(store, schema, wanted, path, target, ttl=ttl, defaults=defaults)
+            record = await _write(store, schema, wanted, path, target, ttl=ttl, defaults=defaults, token=token)
             break
         except StaleRecord as stale:
+            fencing.check(stale, where, token)
             current = ours(schema, stale.current)
             if on_conflict == "overwrite":
                 target = current
@@ -70,7 +75,15 @@ async def save(
 
 
 async def _write(
-    store: Store, schema: Schema[M], model: M, path: Path, target: Record | None, *, ttl: Ttl, defaults: Defaults
+    store: Store,
+    schema: Schema[M],
+    model: M,
+    path: Path,
+    target: Record | None,
+    *,
+    ttl: Ttl,
+    defaults: Defaults,
+    token: int | None,
 ) -> Record:
     """Make ``target``, or the record that does not exist yet (None), hold what the model says.
 
@@ -78,11 +91,11 @@ async def _write(
     """
     if target is None:
         fields = schema.encode(model, document=defaults.as_document(schema.layout))
-        return await store.create(path, fields, owns=schema.owns, ttl=defaults.ttl_of(schema.ttl, ttl))
+        return await store.create(path, fields, owns=schema.owns, ttl=defaults.ttl_of(schema.ttl, ttl), token=token)
     changed = changed_keys(schema, model, target)
     if not changed and ttl is KEEP:
         return target
-    return await store.commit(target, changed, ttl=ttl)
+    return await store.commit(target, changed, ttl=ttl, token=token)
 
 
 async def delete(store: Store, model: EtcdModel) -> None:
@@ -90,34 +103,15 @@ async def delete(store: Store, model: EtcdModel) -> None:
     schema = schema_of(type(model))
     place = await known_place(store, model, "deleted")
     await hooks.before_delete(model)
+    token = await fencing.token_for(store, place.record.path)
     try:
-        await store.remove(place.record, owns=owns_in(schema, place.record))
+        await store.remove(place.record, owns=owns_in(schema, place.record), token=token)
     except StaleRecord as stale:
+        fencing.check(stale, place.record.where, token)
         current = ours(schema, stale.current)
         raise refused(schema, model, place.record.where, place.record, current, "deleted") from None
     set_place(model, None)
     await hooks.after_delete(model, place.record.where)
-
-
-async def fence(store: Store, model: EtcdModel, token: int) -> None:
-    """Write a lock's token into the record of a model, and so move its version."""
-    schema = schema_of(type(model))
-    path = schema.path(model)
-    mine = await _known(store, model, path)
-    while True:
-        record = await _there(store, schema, path)
-        if record is None or record.is_document:
-            return  # nothing to guard, or a record that has no place for a token
-        base = mine if mine is not None and mine.version == record.version else record
-        try:
-            fenced = await store.commit(base, {}, fence=token)
-        except StaleRecord:
-            # It is not as this object was loaded, not even where its version is: 0, while no session saved it.
-            mine = None
-            continue
-        if base is mine:
-            set_place(model, Place.of(fenced))
-        return
 
 
 async def _there(store: Store, schema: Schema[M], path: Path) -> Record | None:

@@ -12,6 +12,7 @@ from typing import Final, Generic, Literal, Self, TypeVar
 from etcdorm import hooks
 from etcdorm.errors import EtcdormError, UnconfirmedError, UsageError
 from etcdorm.mapping import EtcdModel, Place, Schema, schema_of, set_place
+from etcdorm.mapping.frozen import check_free
 from etcdorm.mapping.records import to_model
 from etcdorm.path import Path
 from etcdorm.session.defaults import Defaults
@@ -35,6 +36,7 @@ _AT_ONCE = 16
 async def append(store: Store, model: EtcdModel, *, ttl: Ttl, defaults: Defaults) -> None:
     """Write an object under a key that the store makes; note its key and its place."""
     schema = schema_of(type(model))
+    check_free(model, "appended")
     await hooks.before_save(model)
     directory = schema.append_directory(model)
     record = await store.append(

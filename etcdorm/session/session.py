@@ -4,35 +4,32 @@ from __future__ import annotations
 
 import builtins
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterable
 from types import TracebackType
 from typing import Literal, Self, TypeVar, overload
 
-from etcdorm.errors import ConflictError, LeaseLapsedError, UsageError
-from etcdorm.feed import Feed
-from etcdorm.mapping import EtcdModel, Place, schema_of, set_place
+from etcdorm.errors import ConflictError, UsageError
+from etcdorm.live import Hubs
+from etcdorm.mapping import EtcdModel, schema_of
 from etcdorm.mapping.schema import Layout
-from etcdorm.path import Path, encode_segment
-from etcdorm.recipes.lock import Held, Lock
+from etcdorm.recipes import Keeper
 from etcdorm.session import listing, loading, many, migrating, saving, sequence
 from etcdorm.session.backoff import Backoff
 from etcdorm.session.conflicts import OnConflict
+from etcdorm.session.coordination import Coordination
 from etcdorm.session.defaults import Defaults
 from etcdorm.session.listing import Listing, OnInvalid, OrderBy
 from etcdorm.session.many import OnProgress, Results
 from etcdorm.session.migrating import Migrated
 from etcdorm.session.sequence import Latest, Tail
+from etcdorm.session.watching import Watching
 from etcdorm.store import KEEP, Namespaced, Store, Ttl
 
 M = TypeVar("M", bound=EtcdModel)
 K = TypeVar("K")
 
-LOCKS = Path.parse("/_etcdorm/locks")
-"""Where locks lie; hidden, so that listings from above don't show them."""
 
-
-class Session:
+class Session(Coordination, Watching):
     """Loads, saves and watches models in one store, which it owns and closes.
 
     With a ``namespace``, all that it reads, writes, locks and watches lies below that path (docs/namespaces.md).
@@ -52,6 +49,8 @@ class Session:
         self._store = store if namespace is None else Namespaced(store, namespace)
         self._timeout = timeout
         self._defaults = Defaults(layout, ttl)
+        self._hubs = Hubs(self._store)
+        self._keeper = Keeper()
 
     @property
     def endpoints(self) -> tuple[str, ...]:
@@ -62,6 +61,11 @@ class Session:
     def namespace(self) -> str | None:
         """What stands before the paths of this session in etcd, as in ``/team-a``; None without one."""
         return self._store.namespace or None
+
+    @property
+    def store(self) -> Store:
+        """The port that the session stands on, for what works with records and not with models."""
+        return self._store
 
     async def save(self, model: M, *, ttl: Ttl = KEEP, on_conflict: OnConflict = "raise") -> M:
         """Write a new object, or what has changed in one that was loaded or saved before: all of it, or nothing.
@@ -382,58 +386,21 @@ class Session:
         schema = schema_of(model)
         return await sequence.trim(self._store, schema, fields, keep=keep, older_than=older_than, where=where)
 
-    async def refresh(self, model: M, *, ttl: int | None = None) -> M:
-        """Put off the expiry of a whole model to ``ttl`` seconds from now, in one request that wakes no watcher.
-
-        Without ``ttl`` it is that of the class or session. It neither writes fields nor makes anybody's save conflict.
-        Raises: LeaseLapsedError when it has expired already (saving the object makes it anew, with ``ttl=``);
-            UsageError for a model without a TTL.
-        """
-        place = await saving.known_place(self._store, model, "refreshed")
-        if ttl is None:
-            ttl = self._defaults.ttl_of(schema_of(type(model)).ttl, KEEP)
-        if ttl is None:
-            raise UsageError(f"how long shall this {type(model).__name__} live on? Its class has no ttl: name one here")
-        try:
-            record = await self._store.touch(place.record, ttl=ttl)
-        except LeaseLapsedError:
-            set_place(model, None)
-            raise
-        set_place(model, Place.of(record))
-        return model
-
-    @asynccontextmanager
-    async def lock(
-        self, target: EtcdModel | str, *, ttl: int = 10, timeout: float | None = None
-    ) -> AsyncIterator[Held]:
-        """Hold the lock of a model's record, or of a name, for the time of a block.
-
-        It is kept alive and released on every way out. The lock of a model's record also moves the record's version,
-        so that a save by whoever loaded it before is refused; what this object has loaded goes on if it was current.
-        Load what you work on within the block.
-        Units: ``ttl`` in whole seconds, the longest that a dead holder is waited for; ``timeout`` in seconds to wait.
-        Raises: LockTimeoutError when the lock was not free in time; LockLostError at the end of the block when it
-            could not be kept (``held.lost`` is set before its TTL can have run out).
-        """
-        name = target if isinstance(target, str) else str(schema_of(type(target)).path(target))
-        async with Lock(self._store, LOCKS / encode_segment(name), ttl=ttl, timeout=timeout) as held:
-            if isinstance(target, EtcdModel):
-                await saving.fence(self._store, target, held.token)
-            yield held
-
-    def watch(self, model: type[M], /, **fields: object) -> Feed[M]:
-        """The records there are, then every change of them, in order: ``async with session.watch(Node) as changes``.
-
-        One save is one change, however many keys it wrote. It resumes after any break; when etcd's history no longer
-        reaches back, it reads anew and marks what differs with ``gap=True``. Key fields narrow it.
-        """
-        schema = schema_of(model)
-        collection = schema.collection(fields)
-        return Feed(self._store.watch(collection), schema, collection.prefix, namespace=self._store.namespace)
-
     async def close(self) -> None:
-        """Close the store and its connections. May be called twice."""
-        await self._store.close()
+        """Keep nothing alive any longer, end what is watched, and close the store and its connections.
+
+        May be called twice.
+        """
+        try:
+            await self._keeper.close()
+        finally:
+            await self._end_watching()
+
+    async def _end_watching(self) -> None:
+        try:
+            await self._hubs.close()
+        finally:
+            await self._store.close()
 
     async def __aenter__(self) -> Self:
         return self

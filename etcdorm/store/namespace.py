@@ -10,8 +10,8 @@ from typing import Final, Generic, Self, TypeVar, overload
 
 from etcdorm.errors import DecodeError, PathError, UsageError
 from etcdorm.path import Path
-from etcdorm.store.port import Store
-from etcdorm.store.types import KEEP, Collection, Event, Owns, Record, StaleRecord, Ttl
+from etcdorm.store.port import Observation, Store
+from etcdorm.store.types import KEEP, Collection, Event, Owns, Record, StaleRecord, Step, Ttl
 
 T = TypeVar("T")
 
@@ -52,25 +52,31 @@ class Namespaced:
         found = await self._store.scan(self._real_collection(collection), owns=owns, after=start)
         return (self._error(each) if isinstance(each, DecodeError) else self._within(each) for each in found)
 
-    async def create(self, path: Path, fields: Mapping[str, str], *, owns: Owns, ttl: int | None = None) -> Record:
-        with self._errors_within():
-            return self._within(await self._store.create(self._real(path), fields, owns=owns, ttl=ttl))
-
-    async def commit(
-        self, base: Record, changes: Mapping[str, str | None], *, ttl: Ttl = KEEP, fence: int | None = None
+    async def create(
+        self, path: Path, fields: Mapping[str, str], *, owns: Owns, ttl: int | None = None, token: int | None = None
     ) -> Record:
         with self._errors_within():
-            return self._within(await self._store.commit(self._real_record(base), changes, ttl=ttl, fence=fence))
+            return self._within(await self._store.create(self._real(path), fields, owns=owns, ttl=ttl, token=token))
 
-    async def remove(self, base: Record, *, owns: Owns) -> None:
+    async def commit(
+        self, base: Record, changes: Mapping[str, str | None], *, ttl: Ttl = KEEP, token: int | None = None
+    ) -> Record:
         with self._errors_within():
-            await self._store.remove(self._real_record(base), owns=owns)
+            return self._within(await self._store.commit(self._real_record(base), changes, ttl=ttl, token=token))
+
+    async def fence(self, base: Record, token: int) -> Record:
+        with self._errors_within():
+            return self._within(await self._store.fence(self._real_record(base), token))
+
+    async def remove(self, base: Record, *, owns: Owns, token: int | None = None, prune: bool = False) -> None:
+        with self._errors_within():
+            await self._store.remove(self._real_record(base), owns=owns, token=token, prune=prune)
 
     async def append(self, directory: Path, text: str, *, ttl: int | None = None) -> Record:
         return self._within(await self._store.append(self._real(directory), text, ttl=ttl))
 
-    async def sequence(self, collection: Collection, *, after: str = "") -> list[Record]:
-        found = await self._store.sequence(self._real_collection(collection), after=after)
+    async def sequence(self, collection: Collection, *, after: str = "", fresh: bool = False) -> list[Record]:
+        found = await self._store.sequence(self._real_collection(collection), after=after, fresh=fresh)
         return [self._within(record) for record in found]
 
     def follow(
@@ -87,6 +93,9 @@ class Namespaced:
 
     def watch(self, collection: Collection) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
         return _Within(self._store.watch(self._real_collection(collection)), self._event)
+
+    def observe(self, collection: Collection) -> AbstractAsyncContextManager[Observation]:
+        return _Observed(self._store.observe(self._real_collection(collection)), self._step)
 
     async def close(self) -> None:
         await self._store.close()
@@ -105,7 +114,7 @@ class Namespaced:
         def matches(path: Path) -> bool:
             return collection.matches(Path(path.segments[length:]))
 
-        return Collection(self._real(collection.prefix), length + collection.depth, matches)
+        return Collection(self._real(collection.prefix), length + collection.depth, matches, collection.fixed)
 
     # -- and back -------------------------------------------------------------------------------------------------
 
@@ -121,7 +130,8 @@ class Namespaced:
     def _within(self, record: Record | None) -> Record | None:
         if record is None:
             return None
-        return replace(record, path=self._path(record.path), namespace=self.namespace)
+        error = None if record.error is None else self._error(record.error)
+        return replace(record, path=self._path(record.path), namespace=self.namespace, error=error)
 
     def _path(self, real: Path) -> Path:
         return Path(real.segments[len(self._prefix.segments) :])
@@ -129,8 +139,13 @@ class Namespaced:
     def _event(self, event: Event) -> Event:
         return replace(event, path=self._path(event.path), old=self._within(event.old), new=self._within(event.new))
 
+    def _step(self, step: Step) -> Step:
+        return Step(tuple(map(self._event, step.events)), step.index)
+
     def _error(self, error: DecodeError) -> DecodeError:
         """The same object: what it carries is within then, and its text as it was."""
+        if error.namespace == self.namespace:
+            return error  # a watch brings the same record twice: as new, and then as old
         prefix = str(self._prefix)
         error.path = error.path.removeprefix(prefix)
         error.failures = tuple(replace(each, key=each.key.removeprefix(prefix)) for each in error.failures)
@@ -143,7 +158,7 @@ class Namespaced:
         try:
             yield
         except StaleRecord as stale:
-            raise StaleRecord(self._within(stale.current)) from None
+            raise type(stale)(self._within(stale.current)) from None  # a FencedRecord stays one
         except DecodeError as error:
             self._error(error)
             raise
@@ -170,6 +185,35 @@ class _Within(Generic[T]):
         return self
 
     async def __anext__(self) -> T:
+        assert self._found is not None
+        return self._within(await anext(self._found))
+
+
+class _Observed:
+    """What a store observes, each step as it is within the namespace. A cancelled ``anext`` loses nothing."""
+
+    def __init__(self, observing: AbstractAsyncContextManager[Observation], within: Callable[[Step], Step]) -> None:
+        self._observing = observing
+        self._within = within
+        self._found: Observation | None = None
+
+    async def __aenter__(self) -> Self:
+        self._found = await self._observing.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._observing.__aexit__(kind, error, traceback)
+
+    @property
+    def connected(self) -> bool:
+        return self._found is not None and self._found.connected
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Step:
         assert self._found is not None
         return self._within(await anext(self._found))
 

@@ -4,11 +4,24 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from typing import Protocol, Self
 
 from etcdorm.errors import DecodeError
 from etcdorm.path import Path
-from etcdorm.store.types import KEEP, Collection, Event, Owns, Record, Ttl
+from etcdorm.store.types import KEEP, Collection, Event, Owns, Record, Step, Ttl
+
+
+class Observation(Protocol):
+    """What ``Store.observe`` gives: an async iterator."""
+
+    def __aiter__(self) -> Self: ...
+
+    async def __anext__(self) -> Step: ...
+
+    @property
+    def connected(self) -> bool:
+        """Whether the store brings what happens, as far as is known: a cut line shows after some seconds."""
+        ...
 
 
 class Store(Protocol):
@@ -17,6 +30,9 @@ class Store(Protocol):
     Every call has the store's one deadline. Every call may raise UnavailableError (nothing was changed), and every
     call that writes UnconfirmedError (it may have happened). A cancelled write may have happened too; it never leaves
     half of itself to be seen.
+
+    A writer who holds a lock gives its ``token``: the write is refused when the record's fence is greater, and raises
+    it to the token otherwise.
     """
 
     @property
@@ -53,27 +69,39 @@ class Store(Protocol):
         """
         ...
 
-    async def create(self, path: Path, fields: Mapping[str, str], *, owns: Owns, ttl: int | None = None) -> Record:
+    async def create(
+        self, path: Path, fields: Mapping[str, str], *, owns: Owns, ttl: int | None = None, token: int | None = None
+    ) -> Record:
         """Write a record that does not exist yet, all of it or nothing.
 
-        Raises: StaleRecord when a record with a key that ``owns`` accepts exists already, or was created meanwhile.
+        Raises: StaleRecord when a record with a key that ``owns`` accepts exists already, or was created meanwhile;
+            FencedRecord.
         """
         ...
 
     async def commit(
-        self, base: Record, changes: Mapping[str, str | None], *, ttl: Ttl = KEEP, fence: int | None = None
+        self, base: Record, changes: Mapping[str, str | None], *, ttl: Ttl = KEEP, token: int | None = None
     ) -> Record:
         """Change some keys of a record (None deletes), all of them or none, if its version is still that of ``base``.
 
-        ``fence`` writes a lock's fencing token into the record; that alone moves the version.
-        Raises: StaleRecord when the version has moved on or the record is gone; LeaseLapsedError when its TTL ran out.
+        Raises: StaleRecord when the version has moved on or the record is gone; FencedRecord; LeaseLapsedError when its
+            TTL ran out.
         """
         ...
 
-    async def remove(self, base: Record, *, owns: Owns) -> None:
+    async def fence(self, base: Record, token: int) -> Record:
+        """Make ``token`` the record's fence, whatever it was, if its version is still that of ``base``; that moves it.
+
+        What the record holds does not change, and nobody who watches it is woken.
+        Raises: as ``commit``, but FencedRecord.
+        """
+        ...
+
+    async def remove(self, base: Record, *, owns: Owns, token: int | None = None, prune: bool = False) -> None:
         """Delete a record if its version is still that of ``base``; keys that ``owns`` refuses stay.
 
-        Raises: StaleRecord as ``commit`` does.
+        ``prune`` also deletes the directory above it when nothing is left there.
+        Raises: StaleRecord and FencedRecord as ``commit`` does.
         """
         ...
 
@@ -85,10 +113,11 @@ class Store(Protocol):
         """
         ...
 
-    async def sequence(self, collection: Collection, *, after: str = "") -> list[Record]:
+    async def sequence(self, collection: Collection, *, after: str = "", fresh: bool = False) -> list[Record]:
         """The appended records of a collection whose names are greater than ``after``, in the order of their names.
 
-        They end where an append is under way that may yet bring a record with its place before the others.
+        They end where an append is under way that may yet bring a record with its place before the others. ``fresh`` is
+        as in ``read``.
         Raises: UsageError for a name that the store can't have made; NotFoundError for one that it has not reached.
         """
         ...
@@ -116,6 +145,14 @@ class Store(Protocol):
 
     def watch(self, collection: Collection) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
         """The records there are (as events without ``old``), then each change, in order, none lost in silence."""
+        ...
+
+    def observe(self, collection: Collection) -> AbstractAsyncContextManager[Observation]:
+        """What ``watch`` tells, step by step; the first is the reading of what there is, and comes at once.
+
+        A step comes for whatever happens to a record, also when it says what it said before, so that an index at which
+        something was written is always come to. What ``anext`` raises does not end it: the next one tries again.
+        """
         ...
 
     async def close(self) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from enum import Enum, auto
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
+from etcdorm.embedded.probe import free_ports, hold_ports
 from etcdorm.errors import UsageError
 
 _HOST = "127.0.0.1"
@@ -96,6 +97,7 @@ class FaultProxy:
         self.seen: list[Seen] = []
         self._server: asyncio.Server | None = None
         self._port = 0
+        self._held = ExitStack()
         self._connections: set[asyncio.Task[None]] = set()
         self._count = 0
         self._flowing = asyncio.Event()
@@ -167,17 +169,23 @@ class FaultProxy:
     # -- from start to end ------------------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, _HOST, self._port)
-        self._port = self._server.sockets[0].getsockname()[1]
+        if not self._port:
+            (self._port,) = free_ports(1)
+        self._held = hold_ports(self._port)
+        await self.accept()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.refuse()
+        self._held.close()
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # A plain function, so that the task is ours: asyncio would log an exception in one of its own.
+        if self._server is None:  # it was on its way here when ``refuse`` was called
+            writer.transport.abort()
+            return
         self._count += 1
         task = asyncio.create_task(self._serve(reader, writer, self._count))
         self._connections.add(task)

@@ -31,6 +31,8 @@ from etcdorm.v2.transport import (
     Busy,
     CutInHandshake,
     HungUp,
+    NoAnswer,
+    NoConnection,
     NotSent,
     Streamed,
     TlsFailed,
@@ -125,6 +127,7 @@ class Caller:
         deadline = None if timeout is None else time.monotonic() + timeout
         tries = 0
         without_tls: dict[str, str] = {}
+        reasons: dict[str, Exception] = {}
         while True:
             tries += 1
             if self._discovery is not None:
@@ -173,15 +176,17 @@ class Caller:
                 without_tls[url] = str(failure)
                 if without_tls.keys() >= set(self.endpoints.urls):
                     raise _no_tls(words, without_tls) from failure
-            else:
+            elif not isinstance(failure, NoConnection | NoAnswer):
                 without_tls.pop(url, None)
             if at is not None:
                 raise _gave_up(words, str(failure), unconfirmed=request.writes, tries=1) from failure
             others = len(self.endpoints.urls) - 1
             step = after_failure(failure, writes=request.writes, tries=tries, others=others, now=now, deadline=deadline)
             if isinstance(step, GiveUp):
-                hint = self._hint(url, failure, without_tls)
-                raise _gave_up(words, f"{failure}{hint}", unconfirmed=step.unconfirmed, tries=tries) from failure
+                reason = self._reason(url, failure, reasons.get(url, failure), without_tls)
+                raise _gave_up(words, reason, unconfirmed=step.unconfirmed, tries=tries) from failure
+            if not isinstance(failure, NoConnection | NoAnswer):
+                reasons[url] = failure
             if isinstance(failure, AnswerLost) and failure.index and request.waits_from_now:
                 request = request.waiting_from(failure.index + 1)
             if report is not None:
@@ -231,15 +236,23 @@ class Caller:
         if self.on_answer is not None:
             self.on_answer()
 
-    def _hint(self, url: str, failure: Exception, without_tls: dict[str, str]) -> str:
-        """What else is to be told: about the other endpoints, and about a server that just hangs up."""
-        hints = [told for each, told in without_tls.items() if each != url]
+    def _reason(self, url: str, failure: Exception, before: Exception, without_tls: dict[str, str]) -> str:
+        """Why nothing came of a call: of the last try, and of the try ``before`` if the last one had but little time.
+
+        And what else is to be told: about the other endpoints, and about a server that just hangs up.
+        """
+        reasons = [str(failure)]
+        if isinstance(failure, NoConnection | NoAnswer):
+            if before is not failure:
+                reasons.append(f"before that: {before}")
+            failure = before
         if not self.endpoints.has_worked(url):
             if isinstance(failure, HungUp) and url.startswith("http:"):
-                hints.insert(0, "it has never answered, as a port does that expects TLS: is its URL https://?")
+                reasons.append("it has never answered, as a port does that expects TLS: is its URL https://?")
             elif isinstance(failure, CutInHandshake):
-                hints.insert(0, "it has never answered, as a port does that has no TLS: is its URL http://?")
-        return "".join(f"; {hint}" for hint in hints)
+                reasons.append("it has never answered, as a port does that has no TLS: is its URL http://?")
+        reasons += [told for each, told in without_tls.items() if each != url]
+        return "; ".join(reasons)
 
     def _check_cluster(self, answer: Answer | Streamed, url: str, words: Asked) -> None:
         found = answer.cluster_id

@@ -60,6 +60,11 @@ class EternalWatch:
         self._streaming: Streaming | None = None
         self._task: asyncio.Task[None] | None = None
 
+    @property
+    def connected(self) -> bool:
+        """Whether events come, as far as is known."""
+        return self._streaming is None or self._streaming.connected
+
     async def __aenter__(self) -> Self:
         """Begin to stream; without an index, from now on.
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import logging
+import sys
 from collections.abc import Callable, Iterator
 
 from etcdorm.errors import DecodeError
 from etcdorm.path import Path
-from etcdorm.store.types import Collection, Event, Record
+from etcdorm.store.types import Collection, Event, Record, Step, Version
 from etcdorm.v2.protocol.snapshot import Key, Snapshot
 from etcdorm.v2.result import EtcdResult, Node
-
-_log = logging.getLogger("etcdorm.store")
 
 REMOVALS = frozenset(("delete", "expire", "compareAndDelete"))
 
@@ -30,7 +28,7 @@ class Replica:
     def __init__(self, collection: Collection, origin: Callable[[], str] = str) -> None:
         self._collection = collection
         self._origin = origin
-        self._keys: dict[Path, dict[str, Key]] = {}
+        self._keys: dict[Path, dict[str, Key]] = {}  # dicts that are shared with records, so they don't change
         self._told: dict[Path, Record] = {}
 
     def replace(self, node: Node | None, index: int, *, initial: bool) -> list[Event]:
@@ -71,9 +69,9 @@ class Replica:
             self._keys[path] = {each: key for each, key in keys.items() if each != name and not each.startswith(below)}
         elif not result.dir:
             self._check(path, name, result)
-            self._keys.setdefault(path, {})[name] = Key.of_node(result.node)
-        elif name in self._keys.get(path, {}):
-            del self._keys[path][name]  # a directory was written over the key
+            self._keys[path] = {**self._keys.get(path, {}), sys.intern(name): Key.of_node(result.node)}
+        elif name in (keys := self._keys.get(path, {})):  # a directory was written over the key
+            self._keys[path] = {each: key for each, key in keys.items() if each != name}
         return list(self._tell(path, expired=expired))
 
     def _remove(self, paths: list[Path], expired: bool) -> list[Event]:
@@ -86,16 +84,21 @@ class Replica:
         if not keys:
             self._keys.pop(path, None)
         old = self._told.pop(path, None)
+        snapshot = Snapshot.of_keys(path, keys)
         try:
-            new = Snapshot.of_keys(path, dict(keys)).record(self._origin())
+            new = snapshot.record(self._origin())
         except DecodeError as error:
             # A commit record that somebody has damaged must not end the watch of all the others.
-            _log.error("a watched record can't be read and counts as gone: %s", error)
-            new = None
+            new = self._unreadable(snapshot, error)
         if new is not None:
             self._told[path] = new
         if (old is None) != (new is None) or (old is not None and new is not None and old.fields != new.fields):
             yield Event(path, old, new, gap=gap, expired=expired and new is None, initial=initial)
+
+    def _unreadable(self, snapshot: Snapshot, error: DecodeError) -> Record:
+        fields = {name: key.value for name, key in snapshot.keys.items()}
+        index = max(key.index for key in snapshot.keys.values())
+        return Record(snapshot.path, fields, Version(index), 0, index, origin=self._origin(), error=error)
 
     def _check(self, path: Path, name: str, result: EtcdResult) -> None:
         """Compare what the event replaced with what is known; a refresh moves a key's index and sends no event."""
@@ -118,5 +121,18 @@ class Replica:
                 continue
             path = Path(key.segments[: self._collection.depth])
             if self._collection.matches(path):
-                name = "/".join(key.segments[self._collection.depth :])
+                name = sys.intern("/".join(key.segments[self._collection.depth :]))  # the same in all records
                 self._keys.setdefault(path, {})[name] = Key.of_node(found.node)
+
+
+class Stepwise:
+    """What a replica tells, with the index of the store at which it does."""
+
+    def __init__(self, replica: Replica) -> None:
+        self._replica = replica
+
+    def replace(self, node: Node | None, index: int, *, initial: bool) -> list[Step]:
+        return [Step(tuple(self._replica.replace(node, index, initial=initial)), index)]
+
+    def apply(self, result: EtcdResult) -> list[Step]:
+        return [Step(tuple(self._replica.apply(result)), result.modifiedIndex)]

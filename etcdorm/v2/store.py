@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import replace
 
-from etcdorm.errors import DecodeError, UsageError
+from etcdorm.errors import DecodeError, EtcdormError, UsageError
 from etcdorm.path import Path
-from etcdorm.store.types import KEEP, Collection, Event, Owns, Record, Ttl
+from etcdorm.store.types import KEEP, Collection, Event, Owns, Record, Step, Ttl
 from etcdorm.v2.client import Client
 from etcdorm.v2.drive import drive, snapshot_of
 from etcdorm.v2.errors import EtcdKeyNotFound, EtcdNotDir, EtcdRefused
@@ -19,10 +19,11 @@ from etcdorm.v2.janitor import Janitor
 from etcdorm.v2.line import Line, check_name
 from etcdorm.v2.protocol import append, document, remove, save
 from etcdorm.v2.protocol.apply import Saved
+from etcdorm.v2.protocol.fence import with_fence
 from etcdorm.v2.protocol.snapshot import Snapshot
 from etcdorm.v2.protocol.steps import Steps, T
 from etcdorm.v2.protocol.touch import touch
-from etcdorm.v2.replica import Replica
+from etcdorm.v2.replica import Replica, Stepwise
 from etcdorm.v2.request import LONGEST_TTL, check_length
 from etcdorm.v2.result import Node
 from etcdorm.v2.watch import Watch
@@ -70,16 +71,19 @@ class V2Store:
             nodes = nodes[bisect_right(nodes, after.segments, key=lambda pair: pair[0].segments) :]
         return self._each_seen(nodes, owns)
 
-    async def create(self, path: Path, fields: Mapping[str, str], *, owns: Owns, ttl: int | None = None) -> Record:
+    async def create(
+        self, path: Path, fields: Mapping[str, str], *, owns: Owns, ttl: int | None = None, token: int | None = None
+    ) -> Record:
         _check_ttl(ttl)
         if "" in fields:
-            snapshot = await self._drive(document.create(path, fields[""], id=_new_id(), owns=owns, ttl=ttl))
-            return self._record(snapshot)
+            text = with_fence(fields[""], token)
+            return self._record(await self._drive(document.create(path, text, id=_new_id(), owns=owns, ttl=ttl)))
         _check_shape(path, fields)
-        return self._saved(await self._drive(save.create(path, fields, id=_new_id(), owns=owns, ttl=ttl)), ttl)
+        steps = save.create(path, fields, id=_new_id(), owns=owns, ttl=ttl, token=token)
+        return self._saved(await self._drive(steps), ttl)
 
     async def commit(
-        self, base: Record, changes: Mapping[str, str | None], *, ttl: Ttl = KEEP, fence: int | None = None
+        self, base: Record, changes: Mapping[str, str | None], *, ttl: Ttl = KEEP, token: int | None = None
     ) -> Record:
         snapshot = _snapshot(base)
         if ttl is not KEEP:
@@ -88,25 +92,35 @@ class V2Store:
             text = changes.get("", base.fields[""])
             if text is None:
                 raise UsageError(f"{base.path}: a document's only key can't be deleted by a change; remove the record")
-            return self._record(await self._drive(document.change(snapshot, text, ttl=ttl)))
+            return self._record(await self._drive(document.change(snapshot, text, ttl=ttl, token=token)))
         _check_shape(base.path, [name for name in {*base.fields, *changes} if changes.get(name, "") is not None])
-        steps = save.change(snapshot, changes, id=_new_id(), ttl=ttl, fence=fence)
+        steps = save.change(snapshot, changes, id=_new_id(), ttl=ttl, token=token)
         return self._saved(await self._drive(steps), ttl)
 
-    async def remove(self, base: Record, *, owns: Owns) -> None:
+    async def fence(self, base: Record, token: int) -> Record:
         snapshot = _snapshot(base)
         if snapshot.is_document:
-            await self._drive(document.remove(snapshot))
+            return self._record(await self._drive(document.fence(snapshot, token)))
+        steps = save.change(snapshot, {}, id=_new_id(), token=token, takes=True)
+        return self._saved(await self._drive(steps), KEEP)
+
+    async def remove(self, base: Record, *, owns: Owns, token: int | None = None, prune: bool = False) -> None:
+        snapshot = _snapshot(base)
+        if snapshot.is_document:
+            await self._drive(document.remove(snapshot, token=token))
         else:
-            await self._drive(remove.remove(snapshot, id=_new_id(), owns=owns))
+            await self._drive(remove.remove(snapshot, id=_new_id(), owns=owns, token=token))
+        if prune:
+            with suppress(EtcdormError):  # something is there again, or nobody answers: it is only an empty directory
+                await self._client.delete(str(base.path.parent), dir=True, timeout=self._timeout)
 
     async def append(self, directory: Path, text: str, *, ttl: int | None = None) -> Record:
         _check_ttl(ttl)
         return self._record(await self._drive(append.append(directory, text, id=_new_id(), ttl=ttl)))
 
-    async def sequence(self, collection: Collection, *, after: str = "") -> list[Record]:
+    async def sequence(self, collection: Collection, *, after: str = "", fresh: bool = False) -> list[Record]:
         line = Line(collection, after, self._cluster_id)
-        node, index = await self._read_all(collection.prefix)
+        node, index = await self._read_all(collection.prefix, quorum=fresh)
         if after > f"{index:020}":  # a member that is behind
             node, index = await self._read_all(collection.prefix, quorum=True)
         return line.replace(node, index)
@@ -125,6 +139,10 @@ class V2Store:
 
     def watch(self, collection: Collection) -> AbstractAsyncContextManager[Watch[Event]]:
         return Watch(self._client, collection.prefix, Replica(collection, self._cluster_id), timeout=self._timeout)
+
+    def observe(self, collection: Collection) -> AbstractAsyncContextManager[Watch[Step]]:
+        steps = Stepwise(Replica(collection, self._cluster_id))
+        return Watch(self._client, collection.prefix, steps, timeout=self._timeout)
 
     def follow(self, collection: Collection, *, after: str | None = "") -> AbstractAsyncContextManager[Watch[Record]]:
         return Watch(self._client, collection.prefix, Line(collection, after, self._cluster_id), timeout=self._timeout)

@@ -70,7 +70,13 @@ class Streaming:
         self._member: str | None = None
         self._number = 0
         self._turn = 0
+        self._broken = False
         self.failure: BaseException | None = None
+
+    @property
+    def connected(self) -> bool:
+        """Whether events come; before the first stream is there, as long as nothing has failed."""
+        return self.failure is None and (self._sequencer.joined or not self._broken)
 
     def take(self) -> EtcdResult | None:
         if not self._ready:
@@ -106,6 +112,7 @@ class Streaming:
                     await (self._check() if self._sequencer.joined else self._fill())
                     pause = _FIRST_PAUSE
                 except EtcdConnectionFailed as error:
+                    self._broken = True
                     _log.warning("watch of %s: %s; trying on", self._source.name, error)
                     await asyncio.sleep(pause)
                     pause = min(_LONGEST_PAUSE, pause * 2)
@@ -272,6 +279,7 @@ class Streaming:
             except EtcdException as error:
                 self.fail(error)
             finally:
+                self._broken = True
                 self._sequencer.closed()
                 self._member = None
                 self._number += 1  # a check that is under way is none of the next stream's

@@ -83,6 +83,10 @@ class NotSent(Exception):
     """No connection came about; the endpoint has not seen the request."""
 
 
+class NoConnection(NotSent):
+    """None came about in the time there was."""
+
+
 class TlsFailed(NotSent):
     """The two sides don't agree on TLS, nor will they the next time: a certificate is refused, or there is no TLS."""
 
@@ -102,6 +106,10 @@ class AnswerLost(Exception):
         super().__init__(reason)
         self.index = index
         self.raft_index = raft_index
+
+
+class NoAnswer(AnswerLost):
+    """None came in the time there was."""
 
 
 class HungUp(AnswerLost):
@@ -244,7 +252,7 @@ class Transport:
             if index is not None:
                 waited = timeout if wait is None else wait
                 raise WaitedInVain(f"no event within {waited:.3g} s", index, raft_index) from error
-            raise AnswerLost(f"no answer within {timeout:.3g} s") from error
+            raise NoAnswer(f"no answer within {timeout:.3g} s") from error
         except (aiohttp.ClientError, _Broken, OSError, ValueError) as error:
             raise AnswerLost(_words(error), index) from _shown(error)
 
@@ -337,7 +345,8 @@ def _not_sent(error: aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutErr
         cut = isinstance(cause, ssl.SSLError | ConnectionError) and cause.errno != errno.ECONNREFUSED
         if cut and url.startswith("https:"):
             return CutInHandshake(_words(error))
-    return NotSent(_words(error))
+        return NotSent(_words(error))
+    return NoConnection("no connection came about in time")
 
 
 def _words(error: BaseException) -> str:
@@ -345,8 +354,6 @@ def _words(error: BaseException) -> str:
         # A TLS handshake that failed has no system's words; without them aiohttp says "[None]".
         cause = error.os_error
         return f"no connection to {error.host}:{error.port}: {str(cause) or type(cause).__name__}"
-    if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return "no connection came about in time"
     if isinstance(error, aiohttp.ClientResponseError):
         return "the answer is no HTTP that can be read"
     return str(error) or type(error).__name__

@@ -13,6 +13,7 @@ from etcdorm.v2.client import Client
 from etcdorm.v2.errors import (
     EtcdConnectionFailed,
     EtcdEventIndexCleared,
+    EtcdException,
     EtcdKeyNotFound,
     EtcdMisconfigured,
     EtcdNotDir,
@@ -60,6 +61,11 @@ class Watch(Generic[T]):
         self._events: EternalWatch | None = None
         self._closed = False
 
+    @property
+    def connected(self) -> bool:
+        """Whether events come, as far as is known."""
+        return self._events is not None and self._events.connected
+
     async def __aenter__(self) -> Self:
         await self._begin(initial=True)
         return self
@@ -97,6 +103,9 @@ class Watch(Generic[T]):
         except Gap:
             _log.info("watch of %s: events are missing before index %d; reading anew", prefix, result.modifiedIndex)
             await self._end()
+        except EtcdException:
+            await self._end()  # it has failed for good; whoever asks again begins anew
+            raise
 
     async def _begin_anew(self) -> None:
         try:

@@ -1,4 +1,5 @@
-"""The stores that have to keep the port's contract: etcd v2, on every etcd there is, and a namespace in it."""
+"""The stores that have to keep the port's contract: etcd v2, on every etcd there is, a namespace in it, and the one in
+memory."""
 
 from __future__ import annotations
 
@@ -6,41 +7,60 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from etcdorm.embedded import EtcdServer
 from etcdorm.store import Namespaced, Store
+from etcdorm.testing import EtcdBinary
 from etcdorm.v2 import Client
 from etcdorm.v2.store import V2Store
+from tests.conftest import USES, Servers, every_etcd
+from tests.support.memory_etcd import MemoryEtcd
+from tests.support.memory_store import MemoryStore
+
+Stores = tuple[Store, Store]
 
 
-def v2(etcd: EtcdServer) -> Store:
-    return V2Store(Client(etcd.url))
+def in_memory(request: pytest.FixtureRequest, binary: None) -> Stores:
+    etcd = MemoryEtcd()
+    return MemoryStore(etcd), MemoryStore(etcd)
 
 
-def namespaced(etcd: EtcdServer) -> Store:
-    """Hidden, as its deeper end is not, and one within the other."""
-    return Namespaced(Namespaced(V2Store(Client(etcd.url)), "/_hidden"), "/team-a")
+def v2(request: pytest.FixtureRequest, binary: EtcdBinary) -> Stores:
+    request.config.stash[USES][str(binary)] += 1
+    servers: Servers = request.getfixturevalue("etcd_servers")
+    url = servers.lend(binary).url
+    return V2Store(Client(url)), V2Store(Client(url))
 
 
-def namespaced_at_once(etcd: EtcdServer) -> Store:
-    """The same place."""
-    return Namespaced(V2Store(Client(etcd.url)), "/_hidden/team-a")
+def namespaced(request: pytest.FixtureRequest, binary: EtcdBinary) -> Stores:
+    """Hidden, as its deeper end is not: as one within the other, and the same place at once."""
+    one, other = v2(request, binary)
+    return Namespaced(Namespaced(one, "/_hidden"), "/team-a"), Namespaced(other, "/_hidden/team-a")
 
 
-@pytest.fixture(params=[(v2, v2), (namespaced, namespaced_at_once)], ids=["v2", "namespace"])
-async def stores(request: pytest.FixtureRequest, etcd: EtcdServer) -> AsyncIterator[tuple[Store, Store]]:
-    one, other = request.param
-    pair: tuple[Store, Store] = (one(etcd), other(etcd))
+KINDS = [
+    pytest.param((in_memory, None), id="memory"),
+    *(
+        pytest.param((make, binary), id=f"{name}-{binary.version}")
+        for binary in every_etcd()
+        for name, make in (("v2", v2), ("namespace", namespaced))
+    ),
+]
+
+
+@pytest.fixture(params=KINDS)
+async def stores(request: pytest.FixtureRequest) -> AsyncIterator[Stores]:
+    make, binary = request.param
+    pair: Stores = make(request, binary)
     yield pair
     for store in pair:
         await store.close()
 
 
 @pytest.fixture
-def store(stores: tuple[Store, Store]) -> Store:
+def store(stores: Stores) -> Store:
     return stores[0]
 
 
 @pytest.fixture
-def other(stores: tuple[Store, Store]) -> Store:
+def other(stores: Stores) -> Store:
     """A second store on the same etcd, as another process has it."""
     return stores[1]

@@ -9,7 +9,7 @@ import pytest
 
 from etcdorm.errors import DecodeError, LeaseLapsedError, UsageError
 from etcdorm.path import Path
-from etcdorm.store import Collection, Record, StaleRecord, Store
+from etcdorm.store import Collection, FencedRecord, Record, StaleRecord, Store
 
 N1 = Path.parse("/nodes/n1")
 NODES = Collection(Path.parse("/nodes"), 2, lambda path: True)
@@ -21,7 +21,7 @@ def owns(name: str) -> bool:
 
 
 def other_text(fields: dict[str, str]) -> dict[str, str | None]:
-    return {next(iter(fields)): "changed"}
+    return {next(iter(fields)): '{"changed":1}'}
 
 
 def records_of(found: Iterable[Record | DecodeError]) -> list[Record]:
@@ -232,3 +232,52 @@ async def test_an_expired_record_is_gone_for_every_verb_and_can_be_made_anew(
         await store.commit(created, other_text(fields))
     again = await store.create(N1, fields, owns=owns, ttl=60)
     assert dict(again.fields) == fields
+
+
+@pytest.mark.parametrize("fields", SHAPES)
+async def test_a_fence_moves_the_version_and_changes_nothing_else(
+    store: Store, other: Store, fields: dict[str, str]
+) -> None:
+    created = await store.create(N1, fields, owns=owns)
+    async with other.watch(NODES) as events, asyncio.timeout(20):
+        fenced = await store.fence(created, 70)
+        assert (fenced.fence, dict(fenced.fields), fenced.version > created.version) == (70, fields, True)
+        read = await other.read(N1, fresh=True)
+        assert read is not None
+        assert (read.fence, dict(read.fields), read.version) == (70, fields, fenced.version)
+        with pytest.raises(StaleRecord) as refused:
+            await store.commit(created, other_text(fields))
+        assert refused.value.current == read
+        changed = await store.commit(fenced, other_text(fields))
+        assert changed.fence == 70
+        seen = [await anext(events), await anext(events)]
+        assert [None if event.old is None else dict(event.old.fields) for event in seen] == [None, fields]
+
+
+@pytest.mark.parametrize("fields", SHAPES)
+async def test_who_held_the_lock_before_is_refused_however_fresh_his_record_is(
+    store: Store, fields: dict[str, str]
+) -> None:
+    created = await store.create(N1, fields, owns=owns, token=50)
+    fenced = await store.fence(created, 70)
+    with pytest.raises(FencedRecord) as refused:
+        await store.commit(fenced, other_text(fields), token=69)
+    assert refused.value.current == await store.read(N1, fresh=True)
+    with pytest.raises(FencedRecord):
+        await store.remove(fenced, owns=owns, token=50)
+    changed = await store.commit(fenced, other_text(fields), token=70)
+    changed = await store.commit(changed, {}, ttl=60, token=71)
+    assert changed.fence == 71
+    lowered = await store.fence(changed, 3)
+    assert lowered.fence == 3
+    await store.remove(lowered, owns=owns, token=3)
+
+
+async def test_a_removal_may_take_the_empty_directory_with_it(store: Store, other: Store) -> None:
+    log = Path.parse("/log")
+    first, second = await store.append(log, "1"), await store.append(log, "2")
+    await store.remove(first, owns=owns, prune=True)
+    assert [record.path for record in await other.sequence(Collection(log, 2, lambda path: True))] == [second.path]
+    await store.remove(second, owns=owns, prune=True)
+    third = await other.append(log, "3")
+    assert await store.sequence(Collection(log, 2, lambda path: True), fresh=True) == [third]

@@ -96,6 +96,37 @@ async def test_what_happened_while_nobody_asked_and_others_wrote_much_is_told(st
         assert (str(after.path), after.gap) == ("/nodes/n3", False)
 
 
+async def test_the_first_step_is_the_reading_of_what_there_is(store: Store, other: Store) -> None:
+    async with store.observe(NODES) as steps, asyncio.timeout(20):
+        assert (await anext(steps)).events == ()
+        assert steps.connected
+    created = await other.create(N1, {"a": "1"}, owns=owns)
+    async with store.observe(NODES) as steps, asyncio.timeout(20):
+        await other.create(Path.parse("/nodes/n2"), {"a": "2"}, owns=owns)
+        first = await anext(steps)
+        assert [(str(event.path), event.initial) for event in first.events] == [("/nodes/n1", True)]
+        assert first.index >= created.version
+
+
+@pytest.mark.parametrize("fields", SHAPES)
+async def test_the_index_of_every_commit_is_come_to_behind_what_it_changed(
+    store: Store, other: Store, fields: dict[str, str]
+) -> None:
+    async with store.observe(NODES) as steps, asyncio.timeout(20):
+        record = await other.create(N1, fields, owns=owns)
+        versions = [record.version]
+        for changes in (dict.fromkeys(fields, "new"), {}):  # the second one changes no text, but sets a TTL
+            record = await other.commit(record, changes, ttl=60)
+            versions.append(record.version)
+        told = [await anext(steps)]
+        while told[-1].index < versions[-1]:
+            told.append(await anext(steps))
+        for version, text in zip(versions, ("", "new", "new"), strict=True):
+            events = [event for step in told if step.index <= version for event in step.events]
+            assert events[-1].new is not None
+            assert dict(events[-1].new.fields) == (dict.fromkeys(fields, text) if text else fields)
+
+
 async def test_who_follows_meets_each_appended_record_once(store: Store, other: Store) -> None:
     logs = Collection(Path(), 2, lambda path: True)
     first = await other.append(Path.parse("/log1"), "x")

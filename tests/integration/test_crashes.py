@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
@@ -16,25 +15,20 @@ from etcdorm.embedded import EtcdServer
 from etcdorm.testing import EtcdBinary
 from etcdorm.v2 import Client
 from etcdorm.v2.protocol.commit import APPLIED, BOOKKEEPING, COMMIT, LEASE, RESERVATION_TTL, Commit, is_reservation
+from etcdorm.v2.protocol.fence import without_fence
 from tests.conftest import every_etcd
-from tests.support.crashing import CASES, LONG, RECORDS, Case, Fate, Line, Node, State, Thing, janitor_of
+from tests.support.crashing import CASES, LONG, RECORDS, Case, Fate, Line, Node, State, Thing, janitor_of, live
+from tests.support.forked import exit_code_of
 from tests.support.raw import expire, leaves, soon
-from tests.support.zygote import Zygotes
 
 AT_ONCE = 4
+NEVER = -1
 FATES: tuple[Fate, ...] = ("before", "after")
-
-
-@pytest.fixture(scope="session")
-def zygotes() -> Iterator[Zygotes]:
-    zygotes = Zygotes(2)
-    yield zygotes
-    zygotes.close()
 
 
 @pytest.mark.parametrize("case", RECORDS)
 async def test_a_writer_that_is_killed_leaves_all_of_it_or_nothing(
-    etcd: EtcdServer, etcd_binary: EtcdBinary, session: Session, client: Client, zygotes: Zygotes, case: str
+    etcd: EtcdServer, etcd_binary: EtcdBinary, session: Session, client: Client, case: str
 ) -> None:
     told = CASES[case]
     gate = asyncio.Semaphore(AT_ONCE)
@@ -42,7 +36,7 @@ async def test_a_writer_that_is_killed_leaves_all_of_it_or_nothing(
     async def killed(name: str, which: int, fate: Fate) -> State | None:
         async with gate:
             await told.prepare(session, client, told.model, name)
-            assert await zygotes.live(etcd.url, case, name, which, fate) == -signal.SIGKILL
+            assert await exit_code_of(live, etcd.url, case, name, which, fate) == -signal.SIGKILL
             found = await session.get(told.model, name)
             state = State.of(found)
             if found is None:
@@ -53,7 +47,7 @@ async def test_a_writer_that_is_killed_leaves_all_of_it_or_nothing(
     # The states are those of the other fate, but where requests are under way at the same time: one server will do.
     for fate in FATES if etcd_binary == every_etcd()[0] else FATES[:1]:
         await told.prepare(session, client, told.model, fate)
-        requests = await zygotes.live(etcd.url, case, fate, fate=fate)
+        requests = await exit_code_of(live, etcd.url, case, fate, NEVER, fate)
         assert State.of(await session.get(told.model, fate)) == told.ends[-1]
         states = await asyncio.gather(*(killed(f"{fate}{which}", which, fate) for which in range(requests)))
         assert all(state in told.ends for state in states), f"{fate}: {states}"
@@ -97,8 +91,7 @@ async def check_keys(case: Case, client: Client, thing: Thing) -> None:
             del keys[key]
     plain = {key: leaf.value for key, leaf in keys.items() if key not in BOOKKEEPING}
     if case.model is not Node:
-        members = json.loads(plain[""] or "")
-        assert members == thing.model_dump(exclude={"name"})
+        assert json.loads(without_fence(plain[""] or "")) == thing.model_dump(exclude={"name"})
         return
     expected = {"a": thing.a, **{f"labels/{name}": text for name, text in thing.labels.items()}}
     assert plain == expected | ({"note": "theirs"} if case.others else {})
@@ -108,12 +101,10 @@ async def check_keys(case: Case, client: Client, thing: Thing) -> None:
         assert keys[LEASE].ttl is not None
 
 
-async def test_of_many_that_are_saved_each_is_there_or_not(
-    etcd: EtcdServer, session: Session, client: Client, zygotes: Zygotes
-) -> None:
-    requests = await zygotes.live(etcd.url, "save all", "dry")
+async def test_of_many_that_are_saved_each_is_there_or_not(etcd: EtcdServer, session: Session, client: Client) -> None:
+    requests = await exit_code_of(live, etcd.url, "save all", "dry", NEVER, "before")
     for which in range(requests):
-        assert await zygotes.live(etcd.url, "save all", f"x{which}-", which) == -signal.SIGKILL
+        assert await exit_code_of(live, etcd.url, "save all", f"x{which}-", which, "before") == -signal.SIGKILL
         things = [Node(name=f"x{which}-{number}", a="new") for number in range(3)]
         for thing in things:
             assert await session.get(Node, thing.name) in (None, thing)
@@ -124,13 +115,13 @@ async def test_of_many_that_are_saved_each_is_there_or_not(
 
 @pytest.mark.parametrize("ttl", [None, LONG], ids=["for good", "with a ttl"])
 async def test_an_appender_that_is_killed_leaves_its_record_or_nothing(
-    etcd: EtcdServer, session: Session, client: Client, zygotes: Zygotes, ttl: int | None
+    etcd: EtcdServer, session: Session, client: Client, ttl: int | None
 ) -> None:
     name = "ttl" if ttl else ""
     async with session.tail(Line) as lines:
         deaths: tuple[tuple[int, Fate], ...] = ((0, "before"), (0, "after"), (1, "before"), (1, "after"), (2, "before"))
         for which, fate in deaths:
-            code = await zygotes.live(etcd.url, "append", name, which, fate)
+            code = await exit_code_of(live, etcd.url, "append", name, which, fate)
             assert code == (2 if which == 2 else -signal.SIGKILL)
             landed = (which, fate) in ((1, "after"), (2, "before"))
             after = await session.append(Line(text="after"))
@@ -145,12 +136,10 @@ async def test_an_appender_that_is_killed_leaves_its_record_or_nothing(
             assert (found[0].etcd is not None and found[0].etcd.ttl is not None) is (landed and ttl is not None)
 
 
-async def test_who_is_killed_while_trimming_has_deleted_none_but_the_oldest(
-    etcd: EtcdServer, session: Session, zygotes: Zygotes
-) -> None:
+async def test_who_is_killed_while_trimming_has_deleted_none_but_the_oldest(etcd: EtcdServer, session: Session) -> None:
     for which in range(4):
         lines = [await session.append(Line(text=str(number))) for number in range(4)]
-        code = await zygotes.live(etcd.url, "trim", "x", which)
+        code = await exit_code_of(live, etcd.url, "trim", "x", which, "before")
         assert code == -signal.SIGKILL
         left = await session.records(Line)
         assert left[-1] == lines[-1]

@@ -14,6 +14,7 @@ from etcdorm.testing import EtcdBinary, EtcdServer, FaultProxy
 from etcdorm.v2 import Client, EtcdMisconfigured, EtcdUnavailable
 from tests.support.dns_server import DOMAIN, OLD, PLAIN, TLS, DnsServer, Garbage, Silence, Zone
 from tests.support.models import Node
+from tests.support.raw import TRIES
 from tests.support.tls import Authority, tls_etcd
 
 LONG = 60.0
@@ -160,7 +161,7 @@ async def test_http_can_be_asked_for(etcd: EtcdServer) -> None:
 async def test_the_old_name_goes_with_the_protocol_that_was_asked_for(etcd: EtcdServer) -> None:
     async with (
         DnsServer({OLD: ["0 0 1 localhost."]}) as dns,
-        Client(srv_domain=DOMAIN, srv_nameservers=[dns.address], protocol="https", timeout=0.2) as client,
+        Client(srv_domain=DOMAIN, srv_nameservers=[dns.address], protocol="https", timeout=TRIES) as client,
     ):
         with pytest.raises(EtcdUnavailable):
             await client.read("/")
@@ -220,7 +221,7 @@ async def test_a_dns_server_in_trouble_is_told_in_time(trouble: Zone) -> None:
 
 
 async def test_no_dns_server_at_all_is_told() -> None:
-    async with Client(srv_domain=DOMAIN, srv_nameservers=["127.0.0.1:1"], timeout=0.3) as client:
+    async with Client(srv_domain=DOMAIN, srv_nameservers=["127.0.0.1:1"], timeout=TRIES) as client:
         with pytest.raises(EtcdUnavailable, match="can be reached and answers"):
             await client.read("/")
 

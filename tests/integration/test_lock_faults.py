@@ -41,25 +41,36 @@ async def test_a_holder_that_was_killed_is_waited_for_as_long_as_its_ttl(etcd: E
 
 
 async def lose(session: Session, client: Client, *, error: Exception | None = None) -> None:
-    """Lose a lock, by deleting its record, and go on until that is told; then raise ``error``, if any."""
+    """Lose a lock, by deleting its record, and go on until the block is cancelled; then raise ``error``, if any."""
     async with session.lock("job", ttl=1) as held:
-        await client.delete(JOB)
-        async with asyncio.timeout(DEADLINE):
-            await held.lost.wait()
-        if error is not None:
-            raise error
+        await client.delete(JOB, recursive=True)
+        try:
+            async with asyncio.timeout(DEADLINE):
+                await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            assert held.lost.is_set()
+            if error is not None:
+                raise error from None
+            raise
 
 
 async def test_loss_is_told_before_the_ttl_can_have_run_out(etcd: EtcdServer, session: Session) -> None:
-    begin = time.monotonic()
-    manager = session.lock("job", ttl=1)
-    held = await manager.__aenter__()
-    await asyncio.to_thread(etcd.pause)
-    await held.lost.wait()
-    told = time.monotonic() - begin
+    told = 0.0
+
+    async def hold() -> None:
+        nonlocal told
+        begin = time.monotonic()
+        async with session.lock("job", ttl=1) as held:
+            await asyncio.to_thread(etcd.pause)
+            try:
+                await asyncio.Event().wait()
+            finally:
+                told = time.monotonic() - begin
+                assert held.lost.is_set()
+
     with pytest.raises(LockLostError):
-        await manager.__aexit__(None, None, None)
-    assert told < 1
+        await hold()
+    assert 0 < told < 1
 
 
 async def test_a_lock_that_was_lost_ends_its_block_with_an_error(session: Session, client: Client) -> None:
@@ -75,14 +86,19 @@ async def test_the_error_of_a_block_goes_before_the_loss_of_its_lock(session: Se
 async def test_a_lock_that_was_lost_leaves_the_next_holder_alone(
     session: Session, other: Session, client: Client
 ) -> None:
-    first = session.lock("job", ttl=1)
-    held = await first.__aenter__()
-    await client.delete(JOB)
-    async with other.lock("job", ttl=60):
-        await held.lost.wait()
+    async def hold() -> None:
+        async with session.lock("job", ttl=1):
+            holds.set()
+            await asyncio.Event().wait()
+
+    holds = asyncio.Event()
+    first = asyncio.create_task(hold())
+    await holds.wait()
+    await client.delete(JOB, recursive=True)
+    async with other.lock("job", ttl=60) as held:
         with pytest.raises(LockLostError):
-            await first.__aexit__(None, None, None)
-        assert set(await leaves(client, JOB)) == {""}
+            await first
+        assert set(await leaves(client, JOB)) == {f"{held.token:020}"}
 
 
 async def test_a_lock_that_took_long_to_make_is_not_taken_for_lost(etcd: EtcdServer) -> None:
@@ -91,7 +107,7 @@ async def test_a_lock_that_took_long_to_make_is_not_taken_for_lost(etcd: EtcdSer
     def delay(seen: Seen) -> float:
         if b"refresh=true" in seen.body:
             refreshed.set()
-        return 0.7 if seen.number == 3 else 0.0  # the swap that puts the holder's name into its reservation
+        return 0.7 if seen.number == 2 else 0.0  # the swap that puts the holder's name into its reservation
 
     async with (
         FaultProxy(etcd.url, delay=delay) as proxy,
@@ -142,10 +158,10 @@ async def test_a_save_by_whoever_loaded_the_model_before_the_lock_is_refused(ses
 async def test_a_former_holders_save_is_refused(session: Session, other: Session, client: Client) -> None:
     node = await session.save(Node(name="n1"))
     async with session.lock(node, ttl=60):
-        await client.delete("/_etcdorm/locks/%2Fnodes%2Fn1")  # as if its TTL had run out
+        await client.delete("/_etcdorm/locks/%2Fnodes%2Fn1", recursive=True)  # as if its TTL had run out
         async with other.lock(await other.load(Node, "n1"), ttl=60):
             node.port = 1
-            with pytest.raises(ConflictError):
+            with pytest.raises(LockLostError, match="somebody else has had it since"):
                 await session.save(node)
 
 

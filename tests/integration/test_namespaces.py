@@ -150,13 +150,16 @@ async def test_appended_records_of_two_namespaces_never_meet(a: Session, b: Sess
 
 
 async def test_locks_of_two_namespaces_never_meet(a: Session, b: Session, session: Session, client: Client) -> None:
+    async def take() -> None:
+        async with a.lock("job", timeout=0.1):
+            pass
+
     node = await a.save(Node(name="n"))
     async with a.lock("job"), b.lock("job"), session.lock("job"), a.lock(node):
         with pytest.raises(LockTimeoutError, match="the lock /team-a/_etcdorm/locks/job could not be had"):
-            async with a.lock("job", timeout=0.1):
-                pass
-        held = await client.read("/team-a/_etcdorm/locks")
-        assert {leaf.key.rpartition("/")[2] for leaf in held.leaves} == {"job", "%2Fnodes%2Fn"}
+            await asyncio.create_task(take())
+        held = await client.read("/team-a/_etcdorm/locks", recursive=True)
+        assert {leaf.key.split("/")[4] for leaf in held.leaves} == {"job", "%2Fnodes%2Fn"}
 
 
 async def test_an_object_of_one_namespace_is_a_new_one_in_another(

@@ -7,7 +7,8 @@ import logging
 
 import pytest
 
-from etcdorm import AlreadyExistsError, ConflictError, Session
+from etcdorm import AlreadyExistsError, ConflictError, Session, connect
+from etcdorm.testing import EtcdServer
 from etcdorm.v2 import Client
 from tests.support.models import Dc, Doc, Node, Rack
 from tests.support.raw import indexes, leaves, texts
@@ -224,14 +225,15 @@ async def test_an_overwritten_edit_is_warned_of_when_the_save_deletes_the_key(
 
 
 async def test_saves_of_sessions_alone_warn_of_nothing(
-    session: Session, other: Session, caplog: pytest.LogCaptureFixture
+    etcd: EtcdServer, session: Session, caplog: pytest.LogCaptureFixture
 ) -> None:
     await session.save(Node(name="n1", port=0))
 
     def increment(node: Node) -> None:
         node.port += 1
 
-    await asyncio.gather(*((session, other)[task % 2].update(Node, "n1", increment) for task in range(20)))
+    async with connect(etcd.url, timeout=60) as one, connect(etcd.url, timeout=60) as other:  # each meets many others
+        await asyncio.gather(*((one, other)[task % 2].update(Node, "n1", increment) for task in range(20)))
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 

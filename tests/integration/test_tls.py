@@ -16,6 +16,7 @@ from etcdorm.embedded.probe import free_ports
 from etcdorm.testing import EtcdBinary, EtcdServer
 from etcdorm.v2 import Client, EtcdMisconfigured, EtcdUnavailable, EtcdUnconfirmed
 from tests.support.models import Node
+from tests.support.raw import TRIES
 from tests.support.tls import Authority, Pair, TlsEtcd, tls_etcd
 
 LONG = 60.0
@@ -134,13 +135,13 @@ async def test_an_endpoint_of_another_ca_does_not_keep_the_others_from_being_ask
 async def test_when_one_endpoint_is_down_and_the_other_refused_both_are_told(
     secure: TlsEtcd, certificates: Certificates
 ) -> None:
-    async with Client([secure.url, "https://127.0.0.1:1"], ca_cert=certificates.others.cert, timeout=0.3) as client:
+    async with Client([secure.url, "https://127.0.0.1:1"], ca_cert=certificates.others.cert, timeout=TRIES) as client:
         with pytest.raises(EtcdUnavailable, match=r"127\.0\.0\.1:1 .*is not trusted"):
             await client.read("/")
 
 
 async def test_plain_http_to_a_tls_port_is_told(secure: TlsEtcd) -> None:
-    async with Client(f"http://127.0.0.1:{secure.port}", timeout=0.3) as client:
+    async with Client(f"http://127.0.0.1:{secure.port}", timeout=TRIES) as client:
         with pytest.raises(EtcdUnavailable, match="expects TLS: is its URL https://"):
             await client.read("/")
         with pytest.raises(EtcdUnconfirmed, match="expects TLS: is its URL https://"):
@@ -148,7 +149,7 @@ async def test_plain_http_to_a_tls_port_is_told(secure: TlsEtcd) -> None:
 
 
 async def test_tls_to_etcds_plain_port_is_told(etcd: EtcdServer) -> None:
-    async with Client(etcd.url.replace("http://", "https://"), timeout=0.3) as client:
+    async with Client(etcd.url.replace("http://", "https://"), timeout=TRIES) as client:
         with pytest.raises(EtcdUnavailable, match="has no TLS: is its URL http://"):
             await client.read("/")
         with pytest.raises(EtcdUnavailable, match="nothing was changed"):
@@ -200,7 +201,7 @@ async def test_a_watch_streams_over_tls(strict: TlsEtcd, certificates: Certifica
 
 async def test_a_silent_port_is_not_taken_for_one_without_tls() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        async with Client("127.0.0.1", silent.getsockname()[1], protocol="https", timeout=0.3) as client:
+        async with Client("127.0.0.1", silent.getsockname()[1], protocol="https", timeout=TRIES) as client:
             with pytest.raises(EtcdUnavailable, match="nothing was changed") as told:
                 await client.write("/key", "a")
             assert not isinstance(told.value, EtcdMisconfigured)

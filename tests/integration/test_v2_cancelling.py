@@ -17,6 +17,7 @@ from etcdorm.v2.eternal import EternalWatch
 from tests.conftest import every_etcd
 from tests.support.cancelling import Cancelled, cancel_everywhere
 from tests.support.endpoints import silent_endpoint
+from tests.support.raw import DEADLINE
 
 Call = Callable[[Client], Coroutine[Any, Any, object]]
 
@@ -162,14 +163,16 @@ def test_a_close_that_is_cancelled_has_closed_all_the_same(etcd: EtcdServer) -> 
     ],
 )
 def test_settling_a_lost_answer_can_be_cancelled(etcd: EtcdServer, call: str, fate: Fate) -> None:
+    timeout = 0.1 if fate is Fate.STALL else DEADLINE  # silence ends with the time of the call
+
     async def scenario(cancelled: Cancelled) -> None:
         await prepare(etcd)
-        async with FaultProxy(etcd.url) as proxy, Client(proxy.url, timeout=0.1) as client:
-            await client.read("/")
+        async with FaultProxy(etcd.url) as proxy, Client(proxy.url, timeout=timeout) as client:
+            await client.read("/", timeout=DEADLINE)
             proxy.judge = first("GET" if call == "read" else "DELETE" if call == "delete" else "PUT", fate)
             await cancelled(ended(client, CALLS[call]))
             proxy.judge = always
-            assert await client.contains("/")
+            assert await client.contains("/", timeout=DEADLINE)
 
     cancel_everywhere(scenario)
 

@@ -11,6 +11,7 @@ import pytest
 from etcdorm.testing import EtcdServer
 from etcdorm.testing.faults import Fate, FaultProxy, first
 from etcdorm.v2 import Client, EtcdConnectionFailed, EtcdUnavailable, EtcdUnconfirmed
+from tests.support.raw import DEADLINE
 
 DEAD = "http://127.0.0.1:1"
 
@@ -83,7 +84,7 @@ async def test_a_call_to_dead_endpoints_ends_in_time() -> None:
     async with Client([DEAD, "http://127.0.0.1:2"], timeout=0.5) as client:
         with pytest.raises(EtcdUnavailable):
             await client.read("/key")
-    assert time.monotonic() - begin < 1
+    assert time.monotonic() - begin < 5  # and not the client's ten seconds
 
 
 @pytest.mark.parametrize("method", WRITES)
@@ -133,7 +134,7 @@ async def test_a_wait_on_an_etcd_that_does_not_answer_ends_in_time(etcd: EtcdSer
     begin = time.monotonic()
     with pytest.raises(EtcdConnectionFailed):
         await client.read("/key", wait=True, timeout=0.3)
-    assert time.monotonic() - begin < 1
+    assert time.monotonic() - begin < 5  # and not the client's ten seconds
 
 
 async def test_a_cancelled_wait_leaves_the_client_usable(client: Client) -> None:
@@ -147,7 +148,7 @@ async def test_a_cancelled_wait_leaves_the_client_usable(client: Client) -> None
 
 async def test_waits_hold_up_no_other_call(client: Client) -> None:
     waits = [asyncio.create_task(client.read(f"/{each}", wait=True)) for each in range(150)]
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(DEADLINE):
         await client.write("/key", "a")
     for wait in waits:
         wait.cancel()

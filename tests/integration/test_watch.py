@@ -218,6 +218,19 @@ async def test_a_record_that_does_not_fit_is_told_as_invalid(session: Session, c
         assert (change.old, [each.key for each in change.error.failures]) == (Node(name="n1"), ["/nodes/n1/port"])
 
 
+async def test_a_damaged_commit_record_is_told_as_invalid(session: Session, client: Client) -> None:
+    node = await session.save(Node(name="n1"))
+    async with session.watch(Node) as changes:
+        await soon(changes)
+        whole = (await client.read("/nodes/n1/@commit")).value or ""
+        for text in ("no JSON", whole):
+            await client.write("/nodes/n1/@commit", text)
+        broken, mended = await soon(changes), await soon(changes)
+        assert isinstance(broken, Invalid)
+        assert (broken.old, broken.error.failures[0].key) == (node, "/nodes/n1/@commit")
+        assert mended == Updated("/nodes/n1", None, node)
+
+
 async def test_a_watch_goes_on_after_a_record_that_does_not_fit(session: Session, client: Client) -> None:
     await session.save(Doc(name="d1"))
     async with session.watch(Doc) as changes:

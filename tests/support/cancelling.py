@@ -29,7 +29,7 @@ from typing import Any
 
 from etcdorm.testing import faults
 
-_PATIENCE = 20.0
+_PATIENCE = 60.0
 _MOST_STEPS = 2000
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from collections.abc import Awaitable, Callable
@@ -13,9 +14,6 @@ from etcdorm.v2 import Client, EtcdResult
 from etcdorm.v2.protocol.commit import Commit
 from etcdorm.v2.request import Request
 from etcdorm.v2.store import V2Store
-
-FAILED = 200
-"""The exit code of a life that came to an end by an error."""
 
 LONG, LONGER = 600, 60_000
 Fate = Literal["before", "after"]
@@ -111,8 +109,12 @@ class Case:
     """There is a key of another tool in the directory."""
 
 
-async def live(url: str, case: str, name: str, which: int, fate: Fate) -> int:
-    """Do what a case says; how many requests that took, or how many writes."""
+def live(url: str, case: str, name: str, which: int, fate: Fate) -> int:
+    """Do what a case says, to the end or until death; how many requests that took, or how many writes."""
+    return asyncio.run(_live(url, case, name, which, fate))
+
+
+async def _live(url: str, case: str, name: str, which: int, fate: Fate) -> int:
     client = Mortal(url, which, fate)
     async with Session(V2Store(client)) as session:
         await CASES[case].act(session, CASES[case].model, name, client.arm)

@@ -11,8 +11,11 @@ from etcdorm.v2 import Client, EtcdKeyNotFound, EtcdResult
 
 T = TypeVar("T")
 
-DEADLINE = 10.0
+DEADLINE = 30.0
 """Seconds. Long enough for a machine that is busy; nothing here waits for that long when all is well."""
+
+TRIES = 1.0
+"""Seconds for a call that fails again and again, the first time well before they are over."""
 
 
 async def leaves(client: Client, key: str) -> dict[str, EtcdResult]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 FORM = "application/x-www-form-urlencoded"
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 """Seconds. Long enough for a machine that is busy; nothing here waits for that long when all is well."""
 
 
@@ -68,8 +68,14 @@ class Raw:
         """
         async with asyncio.timeout(PATIENCE), self._connected() as (reader, writer):
             writer.write(_request(method, target, body, type, head))
-            status, headers = await _head(reader)
-            return Reply(status, headers, b"" if method == "HEAD" else await _body(reader, headers))
+            return await _reply(reader, head_only=method == "HEAD")
+
+    @asynccontextmanager
+    async def asking(self, target: str) -> AsyncIterator[Callable[[], Awaitable[Reply]]]:
+        """A GET that has been sent; what is called for its answer."""
+        async with asyncio.timeout(PATIENCE), self._connected() as (reader, writer):
+            writer.write(_request("GET", target, None, None, ""))
+            yield lambda: _reply(reader)
 
     async def get(self, target: str) -> Reply:
         return await self.ask("GET", f"/v2/keys{target}")
@@ -135,6 +141,11 @@ def _request(method: str, target: str, body: str | bytes | None, type: str | Non
     if head:
         lines.append(head)
     return "\r\n".join([*lines, "", ""]).encode() + (content or b"")
+
+
+async def _reply(reader: asyncio.StreamReader, *, head_only: bool = False) -> Reply:
+    status, headers = await _head(reader)
+    return Reply(status, headers, b"" if head_only else await _body(reader, headers))
 
 
 async def _head(reader: asyncio.StreamReader) -> tuple[int, dict[str, str]]:

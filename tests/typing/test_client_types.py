@@ -138,6 +138,7 @@ async def calling(client: Client) -> None:
 async def watching(client: Client, watch: EternalWatch) -> None:
     assert_type(await client.watch("/a", 7, True, timeout=1.5), EtcdResult)
     assert_type(client.eternal_watch("/a", index=7, recursive=True), EternalWatch)
+    assert_type(watch.connected, bool)
     assert_type(watch.index, int | None)
     assert_type(await watch.aclose(), None)
     async with watch as events:

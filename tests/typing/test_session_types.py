@@ -242,6 +242,8 @@ async def locking(session: Session, node: Node) -> None:
         assert_type(held, Held)
     async with session.lock(7):  # type: ignore[arg-type]
         pass
+    async with session.lock((Node, "n1"), timeout=1.0, blocking=False) as held:
+        assert_type(held, Held)
     async with session.lock(node, ttl="10"):  # type: ignore[arg-type]
         pass
 

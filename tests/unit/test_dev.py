@@ -173,6 +173,21 @@ def test_a_quiet_command_shows_its_output_only_when_it_fails(
     assert "all is ill" in shown
 
 
+def test_all_tests_run_in_parallel_and_a_choice_of_them_as_it_was_asked_for(
+    dev: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def become(*arguments: str) -> None:
+        raise SystemExit(" ".join(arguments))
+
+    monkeypatch.setattr(dev, "prepare", lambda extras: None)
+    monkeypatch.setattr(dev, "quietly", lambda doing, command: True)
+    monkeypatch.setattr(dev, "become", become)
+    with pytest.raises(SystemExit, match=r"^-m pytest -n \d+ --dist loadgroup$"):
+        dev.main(["test"])
+    with pytest.raises(SystemExit, match=r"^-m pytest tests/unit -k path$"):
+        dev.main(["test", "tests/unit", "-k", "path"])
+
+
 @pytest.mark.parametrize("arguments", [[], ["tset"], ["demo", "--fast"]])
 def test_a_call_that_makes_no_sense_changes_nothing(
     dev: ModuleType, arguments: list[str], capsys: pytest.CaptureFixture[str]

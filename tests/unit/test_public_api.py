@@ -32,13 +32,19 @@ NAMES = {
         "Expired",
         "Failed",
         "Feed",
+        "FellBehindError",
         "FieldFailure",
         "Held",
+        "Holder",
         "HookError",
         "Invalid",
         "KeyChange",
+        "KeyName",
+        "Leadership",
+        "Lease",
         "LeaseLapsedError",
         "Listing",
+        "Live",
         "LockLostError",
         "LockTimeoutError",
         "Merge",
@@ -49,9 +55,12 @@ NAMES = {
         "PathError",
         "Place",
         "RefusedError",
+        "Registration",
         "Results",
+        "Sensitive",
         "ServerError",
         "Session",
+        "Table",
         "Tail",
         "UnavailableError",
         "UnconfirmedError",
@@ -106,12 +115,18 @@ NAMES = {
     "etcdorm.testing": {"EtcdBinary", "EtcdCluster", "EtcdServer", "Fate", "FaultProxy", "Seen", "find_binary"},
 }
 
+KEPT = {"on_change", "reach", "ready", "stale", "until", "version", "wait_ready"}
+
 METHODS: dict[type, set[str]] = {
+    etcdorm.Feed: {"fell_behind"},
+    etcdorm.Live: {*KEPT, "error", "get", "value"},
+    etcdorm.Table: {*KEPT, "invalid", "items", "keys", "values"},
     etcdorm.Session: {
         "append",
         "records",
         "tail",
         "trim",
+        "campaign",
         "close",
         "count",
         "delete",
@@ -119,17 +134,24 @@ METHODS: dict[type, set[str]] = {
         "endpoints",
         "exists",
         "get",
+        "keepalive",
         "keys",
+        "leader",
         "list",
+        "live",
         "load",
         "load_all",
         "lock",
+        "lock_holder",
         "migrate",
         "namespace",
         "refresh",
+        "register",
         "reload",
         "save",
         "save_all",
+        "store",
+        "table",
         "update",
         "watch",
     },
@@ -166,7 +188,7 @@ METHODS: dict[type, set[str]] = {
         "write",
     },
     etcdorm.v2.Auth: {"disable", "enable", "get_active", "roles", "set_active", "users"},
-    etcdorm.v2.EternalWatch: {"aclose", "call"},
+    etcdorm.v2.EternalWatch: {"aclose", "call", "connected"},
     etcdorm.testing.FaultProxy: {"accept", "cut", "freeze", "methods", "redirect", "refuse", "release", "thaw", "url"},
     etcdorm.testing.EtcdCluster: {
         "abandon",
@@ -180,6 +202,7 @@ METHODS: dict[type, set[str]] = {
         "urls",
     },
     etcdorm.testing.EtcdServer: {
+        "abandon",
         "binary",
         "data_dir",
         "kill",
@@ -210,7 +233,8 @@ def test_every_offered_name_is_there(module: str) -> None:
 
 @pytest.mark.parametrize("kind", METHODS, ids=lambda kind: kind.__name__)
 def test_a_class_offers_these_methods_and_no_others(kind: type) -> None:
-    assert {name for name in vars(kind) if not name.startswith("_")} == METHODS[kind]
+    ours = [vars(each) for each in kind.__mro__ if each.__module__.startswith("etcdorm.")]
+    assert {name for names in ours for name in names if not name.startswith("_")} == METHODS[kind]
 
 
 def test_a_model_has_these_names_of_its_own_and_no_others() -> None:

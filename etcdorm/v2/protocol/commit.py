@@ -31,7 +31,7 @@ class Commit:
 
     id: str
     earlier: tuple[str, ...] = ()
-    pending: Mapping[str, str | None] = field(default_factory=dict)
+    pending: Mapping[str, str | None] = field(default_factory=dict, repr=False)  # its texts may be secret
     lease: str | None = None
     timed: str | None = None
     fence: int | None = None

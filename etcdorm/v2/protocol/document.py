@@ -10,6 +10,7 @@ from etcdorm.path import Path
 from etcdorm.store.types import KEEP, Owns, StaleRecord, Ttl
 from etcdorm.v2.protocol.apply import lapsed
 from etcdorm.v2.protocol.commit import RESERVATION_TTL, reservation
+from etcdorm.v2.protocol.fence import check, fence_of, raised, with_fence
 from etcdorm.v2.protocol.snapshot import Key, Snapshot
 from etcdorm.v2.protocol.steps import (
     EXISTS,
@@ -69,12 +70,30 @@ def create(path: Path, text: str, *, id: str, owns: Owns, ttl: int | None) -> St
             raise StaleRecord(snapshot.record())
 
 
-def change(base: Snapshot, text: str, *, ttl: Ttl) -> Steps[Snapshot]:
-    """Replace a document that was loaded.
+def change(base: Snapshot, text: str, *, ttl: Ttl, token: int | None = None) -> Steps[Snapshot]:
+    """Replace a document that was loaded; ``text`` is without a fence, which it keeps.
+
+    Raises: StaleRecord when it is not as it was loaded; FencedRecord.
+    """
+    fence = fence_of(base.keys[""].value)
+    check(fence, token, base.record())
+    return (yield from _replace(base, with_fence(text, raised(fence, token)), ttl))
+
+
+def fence(base: Snapshot, token: int) -> Steps[Snapshot]:
+    """Put a token into a document that was loaded.
+
+    Raises: StaleRecord when it is not as it was loaded.
+    """
+    # No other lock has this token, so whoever finds it there has written it.
+    return (yield from _replace(base, with_fence(base.keys[""].value, token), KEEP, unique=True))
+
+
+def _replace(base: Snapshot, text: str, ttl: Ttl, *, unique: bool = False) -> Steps[Snapshot]:
+    """Swap the whole text.
 
     A swap that shall keep the TTL has to send it again, so a document with one is looked at first: somebody may have
     put its expiry off since it was loaded.
-    Raises: StaleRecord when it is not as it was loaded.
     """
     if ttl is KEEP and base.keys[""].expires:
         now = yield from look(base.path)
@@ -82,14 +101,15 @@ def change(base: Snapshot, text: str, *, ttl: Ttl) -> Steps[Snapshot]:
         if key is None or not _same(key, base.keys[""]):
             raise StaleRecord(now.record())
         base = now
-    return (yield from _swap(base, text, ttl))
+    return (yield from _swap(base, text, ttl, unique=unique))
 
 
-def remove(base: Snapshot) -> Steps[None]:
+def remove(base: Snapshot, *, token: int | None = None) -> Steps[None]:
     """Delete a document that was loaded.
 
-    Raises: StaleRecord when it is not as it was loaded.
+    Raises: StaleRecord when it is not as it was loaded; FencedRecord.
     """
+    check(fence_of(base.keys[""].value), token, base.record())
     yield from _exactly(base, None, lambda key: Drop(base.path, key.index))
 
 
@@ -125,22 +145,27 @@ def touch(base: Snapshot, ttl: int) -> Steps[Snapshot]:
         raise
 
 
-def _swap(base: Snapshot, text: str, ttl: Ttl) -> Steps[Snapshot]:
+def _swap(base: Snapshot, text: str, ttl: Ttl, *, unique: bool = False) -> Steps[Snapshot]:
     def left(key: Key) -> int | None:
         if ttl is not KEEP:
             return ttl
         return max(1, key.ttl or 0) if key.expires else None
 
-    replaced, index = yield from _exactly(base, text, lambda key: Swap(base.path, text, key.index, left(key)))
+    def swap(key: Key) -> Request:
+        return Swap(base.path, text, key.index, left(key))
+
+    replaced, index = yield from _exactly(base, text, swap, unique=unique)
     seconds = left(replaced)
     return base.with_keys({"": Key(text, index, replaced.created, seconds is not None, seconds)})
 
 
-def _exactly(base: Snapshot, wanted: str | None, request: Callable[[Key], Request]) -> Steps[tuple[Key, int]]:
+def _exactly(
+    base: Snapshot, wanted: str | None, request: Callable[[Key], Request], *, unique: bool = False
+) -> Steps[tuple[Key, int]]:
     """One write over the key as ``base`` has it; ``wanted`` is what it leaves there (None: nothing).
 
     Returns the key that it replaced, and the new modifiedIndex. A key whose index has moved but not its content was
-    only refreshed, and the write goes on from there.
+    only refreshed, and the write goes on from there. ``unique``: nobody else writes just that text.
     Raises: StaleRecord; UnconfirmedError when a lost answer can't be settled.
     """
     path, before, lost = base.path, base.keys[""], False
@@ -157,6 +182,8 @@ def _exactly(base: Snapshot, wanted: str | None, request: Callable[[Key], Reques
             key = now.keys.get("")
             if key is not None and key.index == known.index:
                 continue  # not landed: at most one of the two can find the index it names
+            if lost and unique and key is not None and (key.value, key.created) == (wanted, before.created):
+                return known, key.index
             if lost and not (wanted is None and key is not None and key.created == before.created):
                 # What is there may be of our making, but another writer may have had the same idea: a counter moved by
                 # one, a job that was done and deleted. Nor does it prove anything that the old text is there again.

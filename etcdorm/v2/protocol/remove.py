@@ -7,18 +7,19 @@ from etcdorm.path import Path
 from etcdorm.store.types import Owns, StaleRecord
 from etcdorm.v2.protocol.apply import ATTEMPTS
 from etcdorm.v2.protocol.commit import APPLIED, COMMIT, LEASE, Commit
+from etcdorm.v2.protocol.fence import check
 from etcdorm.v2.protocol.land import Landed, land
 from etcdorm.v2.protocol.save import adopt, carried
 from etcdorm.v2.protocol.snapshot import Snapshot
 from etcdorm.v2.protocol.steps import Done, Drop, DropDirectory, Pause, Request, Steps, look, one
 
 
-def remove(base: Snapshot, *, id: str, owns: Owns) -> Steps[None]:
+def remove(base: Snapshot, *, id: str, owns: Owns, token: int | None = None) -> Steps[None]:
     """Delete the record with all keys that ``owns`` accepts; others stay, and so does the directory then.
 
-    Raises: StaleRecord when it is not as it was loaded.
+    Raises: StaleRecord when it is not as it was loaded; FencedRecord.
     """
-    landed = yield from _bury(base, id, owns)
+    landed = yield from _bury(base, id, owns, token)
     if landed.superseded:
         return
     try:
@@ -27,16 +28,18 @@ def remove(base: Snapshot, *, id: str, owns: Owns) -> Steps[None]:
         return  # the record is gone for every reader; whoever makes it anew clears the rest
 
 
-def _bury(base: Snapshot, id: str, owns: Owns) -> Steps[Landed]:
+def _bury(base: Snapshot, id: str, owns: Owns, token: int | None) -> Steps[Landed]:
     """Commit the tombstone.
 
-    Raises: StaleRecord.
+    Raises: StaleRecord; FencedRecord.
     """
     while True:
         snapshot = base if base.commit is not None else (yield from adopt(base, id))
         old = snapshot.commit
         names = {name for name, _ in snapshot.plain() if owns(name)} | set(carried(snapshot))
-        commit = Commit(id, old.history() if old else (), dict.fromkeys(sorted(names)), deleted=True)
+        fence = old.fence if old is not None else None
+        check(fence, token, snapshot.record())
+        commit = Commit(id, old.history() if old else (), dict.fromkeys(sorted(names)), fence=fence, deleted=True)
         at = snapshot.keys[COMMIT].index
         try:
             return (yield from land(snapshot.path, commit, at=at, after=old.id if old else None))

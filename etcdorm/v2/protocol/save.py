@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from etcdorm.path import Path
-from etcdorm.store.types import KEEP, Owns, StaleRecord, Ttl
+from etcdorm.store.types import KEEP, FencedRecord, Owns, StaleRecord, Ttl
 from etcdorm.v2.protocol.apply import Saved, apply, set_lease, with_commit
 from etcdorm.v2.protocol.claim import claim, drop_lease, make_lease, release
 from etcdorm.v2.protocol.commit import COMMIT, Commit
+from etcdorm.v2.protocol.fence import check, raised
 from etcdorm.v2.protocol.land import land
 from etcdorm.v2.protocol.snapshot import Snapshot
 from etcdorm.v2.protocol.steps import Steps
 
 
-def create(path: Path, fields: Mapping[str, str], *, id: str, owns: Owns, ttl: int | None) -> Steps[Saved]:
+def create(
+    path: Path, fields: Mapping[str, str], *, id: str, owns: Owns, ttl: int | None, token: int | None = None
+) -> Steps[Saved]:
     """Make a record that does not exist.
 
-    Raises: StaleRecord when one exists, be it one that other tools made.
+    Raises: StaleRecord when one exists, be it one that other tools made; FencedRecord.
     """
     tried: set[str] = set()
     while True:
@@ -28,7 +31,9 @@ def create(path: Path, fields: Mapping[str, str], *, id: str, owns: Owns, ttl: i
         stray: dict[str, str | None] = dict.fromkeys(name for name, _ in snapshot.plain() if owns(name))
         stray |= dict.fromkeys(carried(snapshot))
         try:
-            return (yield from _commit(snapshot, {**stray, **fields}, id=id, ttl=ttl, tried=tried))
+            return (yield from _commit(snapshot, {**stray, **fields}, id=id, ttl=ttl, token=token, tried=tried))
+        except FencedRecord:
+            raise
         except StaleRecord as stale:
             if stale.current is not None:
                 raise
@@ -36,18 +41,24 @@ def create(path: Path, fields: Mapping[str, str], *, id: str, owns: Owns, ttl: i
 
 
 def change(
-    base: Snapshot, changes: Mapping[str, str | None], *, id: str, ttl: Ttl = KEEP, fence: int | None = None
+    base: Snapshot,
+    changes: Mapping[str, str | None],
+    *,
+    id: str,
+    ttl: Ttl = KEEP,
+    token: int | None = None,
+    takes: bool = False,
 ) -> Steps[Saved]:
-    """Change a record that was loaded.
+    """Change a record that was loaded; ``takes`` makes the token its fence, whatever that was.
 
-    Raises: StaleRecord when it is not as it was loaded; LeaseLapsedError.
+    Raises: StaleRecord when it is not as it was loaded; FencedRecord; LeaseLapsedError.
     """
     if base.commit is not None:
-        return (yield from _commit(base, {**carried(base), **changes}, id=id, ttl=ttl, fence=fence))
+        return (yield from _commit(base, {**carried(base), **changes}, id=id, ttl=ttl, token=token, takes=takes))
     while True:
         snapshot = yield from adopt(base, id)
         try:
-            return (yield from _commit(snapshot, changes, id=id, ttl=ttl, fence=fence))
+            return (yield from _commit(snapshot, changes, id=id, ttl=ttl, token=token, takes=takes))
         except StaleRecord as stale:
             if stale.current is not None and stale.current.version != 0:
                 raise
@@ -84,11 +95,15 @@ def _commit(
     *,
     id: str,
     ttl: Ttl,
-    fence: int | None = None,
+    token: int | None = None,
+    takes: bool = False,
     tried: set[str] | None = None,
 ) -> Steps[Saved]:
     """Commit over what ``base`` has at ``@commit``: a commit, the remains of one, or our reservation."""
-    path = base.path
+    path, old = base.path, base.commit
+    fence = old.fence if old is not None else None
+    if not takes:
+        check(fence, token, base.record())
     living = base.commit is not None and not base.remains
     # A lease is never taken out of a commit again, not even by ttl=None: the commit could land after the lease has run
     # out, and bring a record back to life. The lease itself loses its TTL then.
@@ -98,10 +113,8 @@ def _commit(
     if isinstance(ttl, int) and lease is None:
         base, lease = yield from make_lease(base, id, ttl, tried)
         ttl = KEEP  # it has it already
-    old = base.commit
-    fences = [token for token in (fence, old.fence if old is not None else None) if token is not None]
     timed = id if set_ttl else (old.timed if old is not None else None)
-    commit = Commit(id, old.history() if old else (), pending, lease, timed, max(fences, default=None))
+    commit = Commit(id, old.history() if old else (), pending, lease, timed, token if takes else raised(fence, token))
     try:
         landed = yield from land(path, commit, at=base.keys[COMMIT].index, after=old.id if old else None)
     except StaleRecord:

@@ -10,6 +10,7 @@ from etcdorm.errors import DecodeError, FieldFailure
 from etcdorm.path import Path
 from etcdorm.store.types import Record, Version
 from etcdorm.v2.protocol.commit import APPLIED, BOOKKEEPING, COMMIT, LEASE, Commit, is_reservation, lease_base
+from etcdorm.v2.protocol.fence import fence_of, without_fence
 from etcdorm.v2.result import Node
 
 
@@ -17,7 +18,7 @@ from etcdorm.v2.result import Node
 class Key:
     """One key: its text, its modifiedIndex and createdIndex, and its TTL as the server told it."""
 
-    value: str
+    value: str = field(repr=False)  # it may be a secret, and a repr ends in logs
     index: int
     created: int = 0
     expires: bool = False
@@ -162,17 +163,20 @@ class Snapshot:
             key = self.keys[""]
             if not fields:
                 return None
-            return Record(self.path, fields, Version(key.index), key.created, key.index, key.ttl, self, origin)
+            texts = {"": without_fence(key.value)}
+            fence = fence_of(key.value)
+            return Record(self.path, texts, Version(key.index), key.created, key.index, key.ttl, fence, self, origin)
         if self.commit is None:
             if not fields:
                 return None
             indexes = [key for _, key in self.plain()]
             created, modified = min(key.created for key in indexes), max(key.index for key in indexes)
-            return Record(self.path, fields, Version(0), created, modified, None, self, origin)
+            return Record(self.path, fields, Version(0), created, modified, detail=self, origin=origin)
         head = self.keys[COMMIT]
+        fence = self.commit.fence
         modified = max([head.index, *(key.index for _, key in self.plain())])
         ttl = self.keys[LEASE].ttl if self.commit.lease is not None else None
-        return Record(self.path, fields, Version(head.index), head.created, modified, ttl, self, origin)
+        return Record(self.path, fields, Version(head.index), head.created, modified, ttl, fence, self, origin)
 
 
 def _collect(node: Node, start: int, keys: dict[str, Key], directories: list[str]) -> None:

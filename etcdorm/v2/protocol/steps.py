@@ -2,13 +2,14 @@
 
 There is no bare PUT and no unconditional DELETE of a key here: every write names the exact modifiedIndex that it
 replaces, but for :class:`Reserve` and :class:`Append`, whose result evaporates by itself when nobody turns it into
-something. A write that lands late therefore finds its index gone, and does nothing.
+something. A write that lands late therefore finds its index gone, and does nothing. Values may be secret, and are in no
+repr.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from etcdorm.errors import EtcdormError
@@ -28,7 +29,7 @@ class Reserve:
     """Create a key that expires (prevExist=false): for the index it gets, or as a lease that a commit will name."""
 
     path: Path
-    value: str
+    value: str = field(repr=False)
     ttl: int
 
 
@@ -37,7 +38,7 @@ class Append:
     """Create a key that expires below a directory (POST); the server makes its name, greater than any before it."""
 
     path: Path
-    value: str
+    value: str = field(repr=False)
     ttl: int
 
 
@@ -54,7 +55,7 @@ class Swap:
     """Compare-and-swap on prevIndex. Without ``ttl`` the key loses the TTL it had."""
 
     path: Path
-    value: str
+    value: str = field(repr=False)
     index: int
     ttl: int | None = None
 
@@ -116,7 +117,7 @@ class Seen:
 class Happened:
     """What the history tells: a key went from the modifiedIndex ``before`` to a value, or (None) away, at ``index``."""
 
-    value: str | None
+    value: str | None = field(repr=False)
     before: int
     index: int
 

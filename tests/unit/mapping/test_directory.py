@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum, IntEnum
-from ipaddress import IPv4Address
+from fractions import Fraction
+from ipaddress import IPv4Address, IPv6Interface
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, NewType, TypeVar
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import pytest
 from pydantic import (
     AwareDatetime,
+    Base64Str,
     BaseModel,
     BeforeValidator,
+    ByteSize,
     Field,
     HttpUrl,
     Json,
@@ -119,6 +124,15 @@ def read(annotation: Any, fields: Mapping[str, str], default: object = ...) -> o
         (str | None, "x", "x"),
         (Annotated[Port | None, Field(ge=1)], 8080, "8080"),
         (Json[list[int]], "[1]", "[1]"),
+        (date, date(2024, 2, 29), "2024-02-29"),
+        (time, time(12, 30), "12:30:00"),
+        (complex, 1 + 2j, "1+2j"),
+        (Fraction, Fraction(1, 3), "1/3"),
+        (IPv6Interface, IPv6Interface("::1/64"), "::1/64"),
+        (ZoneInfo, ZoneInfo("Europe/Berlin"), "Europe/Berlin"),
+        (re.Pattern, re.compile("a+"), "a+"),
+        (ByteSize, ByteSize(1024), "1024"),
+        (Base64Str, "aGVsbG8=", "aGVsbG8="),
     ],
 )
 def test_a_scalar_is_one_key_of_plain_text(annotation: Any, value: object, text: str) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from pydantic import BaseModel, PlainSerializer, PrivateAttr, SecretStr, field_serializer
+from pydantic import BaseModel, PlainSerializer, PrivateAttr, SecretStr, SerializeAsAny, field_serializer
 
 from etcdorm.errors import EncodeError
 from etcdorm.mapping import EtcdModel, schema_of
@@ -126,12 +126,12 @@ def test_what_a_serializer_of_the_users_own_gives_has_to_be_readable() -> None:
             schema_of(Made).encode(value, document=False)
 
 
-def test_extra_fields_of_a_document_have_no_place_in_a_directory() -> None:
-    class Open(EtcdModel, path="/open", layout="document", extra="allow"):
-        a: int = 1
+def test_what_a_subclass_adds_has_no_place_in_a_directory() -> None:
+    class Loose(EtcdModel, path="/loose"):
+        limits: SerializeAsAny[Limits]
 
-    with pytest.raises(EncodeError, match=r"Open\.b: an extra field has no place"):
-        schema_of(Open).encode(Open.model_validate({"b": 1}), document=False)
+    with pytest.raises(EncodeError, match=r"Loose\.limits\.memory: it is no field of its model, which allows no extra"):
+        schema_of(Loose).encode(Loose(limits=MoreLimits()), document=False)
 
 
 def test_what_is_never_stored_does_not_count() -> None:

@@ -6,10 +6,13 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from etcdorm.errors import DecodeError
-from etcdorm.mapping import EtcdModel, changes, schema_of
-from tests.unit.mapping.generated import classes, quiet
+from etcdorm.mapping import changes, schema_of
+from etcdorm.path import encode_segment
+from tests.unit.mapping.generated import classes, edited, key_of, quiet
 
 FOREIGN = {"unknown": "1", "un/known": "2"}
+BELOW = {"un/known": "2", "_un": "3"}
+"""What is no extra field either."""
 
 
 @given(st.data())
@@ -19,7 +22,9 @@ def test_a_model_comes_back_equal_from_a_directory(data: st.DataObject) -> None:
     schema, value = schema_of(model), data.draw(values)
     fields = schema.encode(value, document=False)
     assert schema.decode(schema.path(value), fields) == value
-    assert schema.decode(schema.path(value), {**fields, **FOREIGN}) == value
+    foreign = FOREIGN if value.model_extra is None else BELOW
+    assert schema.decode(schema.path(value), {**fields, **foreign}) == value
+    assert not any(map(schema.owns, foreign))
     assert all(schema.owns(key) for key in fields)
 
 
@@ -42,18 +47,20 @@ def test_a_record_of_either_layout_can_be_kept_in_the_other(data: st.DataObject)
 
 
 @given(st.data())
-@settings(quiet, max_examples=150)
+@settings(quiet, max_examples=90)
 def test_the_changes_of_a_save_lead_to_the_model_that_was_saved(data: st.DataObject) -> None:
     model, values = data.draw(classes())
     schema, saved, other = schema_of(model), data.draw(values), data.draw(values)
     path = schema.path(saved)
-    stored = {**tampered(data, schema.encode(saved, document=False)), **FOREIGN}
+    foreign = FOREIGN if saved.model_extra is None else BELOW
+    stored = {**tampered(data, schema.encode(saved, document=False)), **foreign}
     try:
         loaded = schema.decode(path, stored)
     except DecodeError:
         assume(False)
     touched = data.draw(st.sets(st.sampled_from(sorted(model.model_fields)))) - {"name"}
-    goal = with_fields_of(other, loaded, touched)
+    extras = data.draw(st.booleans())
+    goal = edited(loaded, other, touched, extras=extras)
 
     before, after = schema.encode(loaded, document=False), schema.encode(goal, document=False)
     made = changes(before, after, stored)
@@ -64,8 +71,11 @@ def test_the_changes_of_a_save_lead_to_the_model_that_was_saved(data: st.DataObj
             stored[key] = text
 
     assert schema.decode(path, stored) == goal
-    assert stored.items() >= FOREIGN.items()
-    assert {key.removeprefix("@null/").partition("/")[0] for key in made} <= touched
+    assert stored.items() >= foreign.items()
+    allowed = {key_of(model.model_fields[name]) or name for name in touched}
+    if extras:
+        allowed |= {encode_segment(name) for each in (loaded, other) for name in each.model_extra or ()}
+    assert {key.removeprefix("@null/").partition("/")[0] for key in made} <= allowed
 
 
 def tampered(data: st.DataObject, fields: dict[str, str]) -> dict[str, str]:
@@ -82,7 +92,3 @@ def tampered(data: st.DataObject, fields: dict[str, str]) -> dict[str, str]:
         if "@" not in key and fate == "empty" and directory:
             stored[f"{directory}/@empty"] = ""
     return stored
-
-
-def with_fields_of(source: EtcdModel, target: EtcdModel, names: set[str]) -> EtcdModel:
-    return target.model_copy(update={name: getattr(source, name) for name in names}, deep=True)

@@ -53,6 +53,18 @@ def test_a_write_that_changes_no_text_is_no_event(replica: Replica) -> None:
     assert replica.apply(wrote("/p/nodes/a/k", "1", 9, file("/p/nodes/a/k", "1", 2))) == []
 
 
+def test_a_record_that_can_not_be_read_is_told_with_what_is_wrong(replica: Replica) -> None:
+    (broken,) = replica.apply(wrote("/p/nodes/a/@commit", "no JSON", 9))
+    assert broken.old is not None
+    assert broken.new is not None
+    assert broken.new.error is not None
+    assert broken.new.error.failures[0].key == "/p/nodes/a/@commit"
+    before = file("/p/nodes/a/@commit", "no JSON", 9)
+    (mended,) = replica.apply(wrote("/p/nodes/a/@commit", '{"id":"x"}', 10, before))
+    assert mended.new is not None
+    assert (mended.old, mended.new.error) == (broken.new, None)
+
+
 @pytest.mark.parametrize("key", ["/p/nodes", "/p", "/"])
 def test_one_event_may_remove_the_whole_collection(replica: Replica, key: str) -> None:
     events = replica.apply(gone(key, 9, action="expire", dir=True))

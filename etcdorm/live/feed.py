@@ -1,63 +1,86 @@
-"""A store's events as typed changes."""
+"""A feed: what happens to the records of a model class, as typed changes."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Generic, Literal, Self, TypeVar, get_args
 
 from etcdorm import hooks
-from etcdorm.errors import DecodeError
+from etcdorm.errors import DecodeError, UsageError
+from etcdorm.live.hub import Hub, Hubs
+from etcdorm.live.inbox import Changes
 from etcdorm.mapping import EtcdModel, Schema
 from etcdorm.mapping.change import Change, Created, Deleted, Expired, Invalid, Updated
+from etcdorm.mapping.merge import edited
 from etcdorm.mapping.records import is_ours, to_model, upgraded
-from etcdorm.path import Path
-from etcdorm.store import Event, Record
+from etcdorm.store import Collection, Event, Record
 
 M = TypeVar("M", bound=EtcdModel)
+
+OnBehind = Literal["collapse", "raise"]
+"""What becomes of the changes that wait for a consumer who is too slow: those of one record are put together, or the
+feed ends with FellBehindError behind the last one that came in time."""
+
+_TURN = 16
+"""Changes after which other tasks may run: a consumer who never waits must not keep what brings them from running."""
 
 
 class Feed(Generic[M]):
     """An async context manager and iterator of changes; see ``Session.watch``.
 
-    A cancelled ``anext`` loses nothing. What a hook raises comes out of ``anext``; the next one goes on behind it.
+    A cancelled ``anext`` loses nothing. What a hook raises comes out of ``anext``; the next one goes on behind it. So
+    it is when the store refuses to go on: the next ``anext`` waits until it does.
     """
 
     def __init__(
-        self,
-        watch: AbstractAsyncContextManager[AsyncIterator[Event]],
-        schema: Schema[M],
-        prefix: Path,
-        *,
-        namespace: str,
+        self, hubs: Hubs, schema: Schema[M], collection: Collection, *, buffer: int, on_behind: OnBehind
     ) -> None:
-        self._watch = watch
+        if isinstance(buffer, bool) or not isinstance(buffer, int) or buffer < 1:
+            raise UsageError(f"buffer must be a whole number of changes from 1 on, not {buffer!r}")
+        if on_behind not in get_args(OnBehind):
+            raise UsageError(f"on_behind must be one of {get_args(OnBehind)}, not {on_behind!r}")
+        self._hubs = hubs
         self._schema = schema
-        self._prefix = prefix
-        self._namespace = namespace
+        self._changes = Changes(collection, buffer, strict=on_behind == "raise", namespace=hubs.namespace)
+        self._hub: Hub | None = None
+        self._entered = False
         self._next: Change[M] | None = None
-        self._events: AsyncIterator[Event] | None = None
+        self._taken = 0
+
+    @property
+    def fell_behind(self) -> int:
+        """How often the consumer was too slow, so that changes were put together."""
+        return self._changes.fell_behind
 
     async def __aenter__(self) -> Self:
-        await hooks.before_load(self._schema, self._prefix, namespace=self._namespace)
-        self._events = await self._watch.__aenter__()
+        if self._entered:
+            raise UsageError("this feed was entered before; make another one with session.watch(...)")
+        self._entered = True
+        await hooks.before_load(self._schema, self._changes.collection.prefix, namespace=self._hubs.namespace)
+        self._hub = await self._hubs.join(self._changes)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self._watch.__aexit__(kind, error, traceback)
+        hub, self._hub = self._hub, None
+        if hub is not None:
+            await self._hubs.leave(hub, self._changes)
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Change[M]:
-        if self._events is None:
+        if not self._entered:
             raise RuntimeError("a watch is entered first: async with session.watch(...) as changes")
+        self._taken += 1
+        if not self._taken % _TURN:
+            await asyncio.sleep(0)
         while self._next is None:
-            self._next = self._typed(await anext(self._events))
+            if self._hub is None:
+                raise StopAsyncIteration
+            self._next = self._typed(await self._changes.next())
         change, self._next = self._next, None
         try:
             await _loaded(change)
@@ -85,13 +108,15 @@ class Feed(Generic[M]):
                 return None
             return Expired(path, old, event.gap) if event.expired else Deleted(path, old, event.gap)
         if was_there:
-            return Updated(path, old, new, event.gap)
+            return Updated(path, old, new, event.gap, () if old is None else edited(old, new))
         return Created(path, new, event.initial, event.gap)
 
     def _owned(self, record: Record | None) -> dict[str, str]:
         """What tells whether the model is another one: its fields, as of this version."""
         if record is None:
             return {}
+        if record.error is not None:
+            return dict(record.fields)
         try:
             fields = upgraded(self._schema, record)
         except DecodeError:
