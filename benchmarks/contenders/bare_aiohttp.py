@@ -77,7 +77,7 @@ class Tuned(Aiohttp):
                 headers=None if form is None else _FORM,
                 timeout=_NO_LIMITS,
             )
-            return from_json(await response.read())
+            return from_json(await response.read(), cache_strings="keys")
 
 
 class Stream(Aiohttp):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Iterator
+from urllib.parse import quote_plus
 
 from benchmarks.contenders.floor import Floor
 from benchmarks.mapper.models import Server, values
 from etcdorm.mapping import schema_of
 from etcdorm.v2.protocol.commit import APPLIED, COMMIT, Commit
-from urllib.parse import quote_plus
 
 _AT_ONCE = 16
 

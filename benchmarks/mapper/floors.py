@@ -1,4 +1,4 @@
-"""What the mapper can't do without: the requests, and what Pydantic takes. Its calls are measured as multiples of these.
+"""What the mapper can't do without: requests, and what Pydantic takes. Its calls are measured as multiples of these.
 
 They take the records for whole and valid, no keys but those of the model for there, and nobody else for at work.
 """

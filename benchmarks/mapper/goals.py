@@ -43,7 +43,7 @@ async def measure(work: Mapping[Goal, Work], rounds: int) -> dict[Goal, list[Pai
     async def own(goal: Goal) -> Slice:
         return await work[goal].own()
 
-    measured, failed = await collect(floor, {"": own}, list(work), rounds)
+    measured, failed = await collect(floor, {"session": own}, list(work), rounds)
     if failed:
-        raise RuntimeError(f"the session could not be measured: {failed['']}")
-    return measured[""]
+        raise RuntimeError(f"the session could not be measured: {failed['session']}")
+    return measured["session"]

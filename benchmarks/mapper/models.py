@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
 from typing import Final
@@ -54,7 +54,7 @@ class New(Server, path="/bench/mapper/new/{name}"):
     pass
 
 
-_BEGAN: Final = datetime(2024, 5, 1, 12, 30, tzinfo=timezone.utc)
+_BEGAN: Final = datetime(2024, 5, 1, 12, 30, tzinfo=UTC)
 
 NEWER: Final[Mapping[str, Callable[[int], object]]] = {
     "port": lambda turn: 1024 + turn,

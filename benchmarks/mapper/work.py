@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence, Sized
-from itertools import count
+from itertools import count, cycle
 
 from benchmarks.contenders.bare_aiohttp import Tuned
 from benchmarks.mapper.floors import BareSave, list_all
@@ -33,46 +32,49 @@ def listing(session: Session, http: Tuned, models: int) -> dict[Goal, Work]:
         )
 
     kinds: Mapping[type[Server], int] = {Few: models, Many: 10 * models}
-    return {Goal(f"list of {number} models", 1.6): work(kind, number) for kind, number in kinds.items()}
+    return {Goal(f"list, {number} models", 1.6): work(kind, number) for kind, number in kinds.items()}
 
 
 async def loading(session: Session, client: Client, seconds: float) -> dict[Goal, Work]:
     """Loading one model, beside the client's read of its directory."""
-    key = "loaded"
-    path = One.key(key)
-    await session.save(One.model_validate({**values(0), "name": key}))
+    await session.save(One.model_validate({**values(0), "name": "loaded"}))
+    path = One.key("loaded")
     work = Work(
         floor=lambda: repeated(lambda: client.read(path, recursive=True), seconds),
-        own=lambda: repeated(lambda: session.load(One, key), seconds),
+        own=lambda: repeated(lambda: session.load(One, "loaded"), seconds),
     )
     return {Goal("load", 1.3): work}
 
 
 async def saving(session: Session, client: Client, seconds: float) -> dict[Goal, Work]:
-    """Saving so many changed fields of one model, beside the client's calls for as many keys."""
+    """Saving so many changed fields of models that were just listed, beside the client's calls for as many keys."""
+    turns = count(1)
+    example = One.model_validate({**values(0), "name": "saved"})
+    names = list(schema_of(One).encode(example, document=False))
+    await session.save(example)
 
     async def work(fields: int) -> Work:
-        turns = count(1)
-        mine, bare = (One.model_validate({**values(0), "name": f"{kind}-{fields}"}) for kind in ("saved", "bare"))
-        schema = schema_of(One)
-        for model in (mine, bare):
-            await session.save(model)
-            change(model, fields, next(turns))
-            await session.save(model)
-        floor = await BareSave.of(client, One.key(bare.name))
-        names = list(schema.encode(bare, document=False))[:fields]
+        change(example, fields, next(turns))
+        await session.save(example)
+        bare = await BareSave.of(client, One.key("saved"))
 
-        async def save() -> None:
-            change(mine, fields, next(turns))
-            await session.save(mine)
+        async def floor() -> Slice:
+            texts = (dict.fromkeys(names[:fields], str(turn)) for turn in turns)
+            return await repeated(lambda: bare.save(next(texts)), seconds)
 
-        async def save_bare() -> None:
-            text = str(next(turns))
-            await floor.save(dict.fromkeys(names, text))
+        async def own() -> Slice:
+            models = cycle(await session.list(Few))
 
-        return Work(floor=lambda: repeated(save_bare, seconds), own=lambda: repeated(save, seconds))
+            async def save() -> None:
+                model = next(models)
+                change(model, fields, next(turns))
+                await session.save(model)
 
-    return {Goal(f"save of {fields} changed", 1.3): await work(fields) for fields in CHANGED}
+            return await repeated(save, seconds)
+
+        return Work(floor, own)
+
+    return {Goal(f"save, {fields} changed", 1.3): await work(fields) for fields in CHANGED}
 
 
 def saving_all(session: Session, client: Client, models: int) -> dict[Goal, Work]:
@@ -97,10 +99,11 @@ def saving_all(session: Session, client: Client, models: int) -> dict[Goal, Work
     async def in_turn(these: Sequence[Server]) -> Sized:
         return [await session.save(model) for model in these]
 
-    return {
-        Goal(f"save_all of {models} new", 3.0, least=True): Work(lambda: new(at_once), lambda: new(in_turn)),
-        Goal(f"save_all of {models} changed", 3.0, least=True): Work(lambda: changed(at_once), lambda: changed(in_turn)),
+    works = {
+        "new": Work(floor=lambda: new(at_once), own=lambda: new(in_turn)),
+        "changed": Work(floor=lambda: changed(at_once), own=lambda: changed(in_turn)),
     }
+    return {Goal(f"save_all, {models} {which}", 3.0, least=True): work for which, work in works.items()}
 
 
 def directory(kind: type[Server]) -> str:
@@ -120,7 +123,7 @@ class _Clock:
 
 
 async def once(call: Awaitable[Sized], number: int) -> Slice:
-    """What a call takes for each of the ``number`` that it brings; letting go of them does not count."""
+    """What a call takes for each of the ``number`` that it brings; to let go of them again does not count."""
     clock = _Clock()
     brought = await call
     measured = clock.slice(number)
@@ -130,7 +133,7 @@ async def once(call: Awaitable[Sized], number: int) -> Slice:
 
 
 async def repeated(call: Callable[[], Awaitable[object]], seconds: float) -> Slice:
-    """What one of the calls takes that are made for so long; the first one, which may have to connect, is not counted."""
+    """What each of the calls takes that are made for so long; one before them, which may have to connect, not."""
     await call()
     clock, done = _Clock(), 0
     for _ in lasting(seconds):

@@ -10,8 +10,9 @@ from pydantic import BaseModel, JsonValue, ValidationError
 from pydantic_core import ErrorDetails
 
 from etcdorm.errors import FieldFailure
-from etcdorm.mapping.codecs import ABSENT, Location, Problem, from_json
+from etcdorm.mapping.codecs import ABSENT, Codec, Location, Problem, ScalarCodec, from_json
 from etcdorm.mapping.directories import ModelCodec
+from etcdorm.mapping.scalars import Read, read_text
 from etcdorm.mapping.tree import Tree, dotted
 
 M = TypeVar("M", bound=BaseModel)
@@ -26,6 +27,14 @@ class Reader(Generic[M]):
     def __init__(self, model: type[M], codec: ModelCodec) -> None:
         self.model = model
         self.codec = codec
+        self._scalars: list[tuple[str, str, Read | None]] = []
+        self._others: list[tuple[str, str, Codec]] = []
+        for name, member in codec.members.items():
+            if isinstance(member.codec, ScalarCodec):
+                read = member.codec.read
+                self._scalars.append((name, member.segment, None if read is read_text else read))
+            else:
+                self._others.append((name, member.segment, member.codec))
 
     def read(self, fields: Mapping[str, str], keys: Mapping[str, JsonValue]) -> M | list[FieldFailure]:
         """The model, its key fields given apart; or the failures, with keys relative to the record.
@@ -40,7 +49,7 @@ class Reader(Generic[M]):
             FieldFailure(item.key, dotted(item.key) or "*", item.text, fields.get(item.key)) for item in problems
         ]
         try:
-            text = pydantic_core.to_json({**body, **keys})
+            text = pydantic_core.to_json(body | keys)
             model = self.model.__pydantic_validator__.validate_json(text, by_alias=False, by_name=True)
         except ValidationError as error:
             for item in error.errors(include_url=False, include_context=False):
@@ -53,6 +62,26 @@ class Reader(Generic[M]):
         return failures or model
 
     def _parse_directory(self, fields: Mapping[str, str], problems: list[Problem]) -> dict[str, JsonValue]:
+        if "/" not in "".join(fields):
+            return self._parse_flat(fields, problems)
+        return self.parse_tree(fields, problems)
+
+    def _parse_flat(self, fields: Mapping[str, str], problems: list[Problem]) -> dict[str, JsonValue]:
+        """What ``parse_tree`` makes of keys without sub-directories, as most records are, at a third of the cost."""
+        found: dict[str, JsonValue] = {}
+        for name, segment, read in self._scalars:
+            text = fields.get(segment)
+            if text is not None:
+                found[name] = text if read is None else read(text)
+        for name, segment, codec in self._others:
+            text = fields.get(segment)
+            if text is not None:
+                value = codec.decode(Tree(segment, text), problems)
+                if value is not ABSENT:
+                    found[name] = value
+        return found
+
+    def parse_tree(self, fields: Mapping[str, str], problems: list[Problem]) -> dict[str, JsonValue]:
         value = self.codec.decode(Tree.grow(fields), problems)
         return value if isinstance(value, dict) else {}
 

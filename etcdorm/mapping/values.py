@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import fields, is_dataclass
-from datetime import datetime
+from datetime import date, datetime
+from decimal import Decimal
+from types import NoneType
 from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, JsonValue, RootModel, TypeAdapter
@@ -13,6 +15,10 @@ from pydantic_core import to_json
 
 JSON_CONFIG: Final = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64", ser_json_inf_nan="constants")
 """The settings with which every value of bytes and float has a form in JSON."""
+
+_CONTAINERS: Final = (dict, list)
+_ATOMS: Final = frozenset((str, int, float, bool, NoneType, Decimal, date, datetime))
+_MISSING: Final = object()
 
 
 def dump(model: BaseModel, *, only: set[str] | None = None, without: set[str] | None = None) -> JsonValue:
@@ -28,6 +34,8 @@ def dump(model: BaseModel, *, only: set[str] | None = None, without: set[str] | 
 
 def _in_order(value: object, dumped: JsonValue) -> JsonValue:
     """The dump of a value, with the items of sets sorted: their own order hangs on how each set came about."""
+    if not isinstance(dumped, _CONTAINERS):
+        return dumped
     if isinstance(value, RootModel):
         value = value.root
     if isinstance(dumped, dict):
@@ -56,6 +64,8 @@ def same(a: object, b: object) -> bool:
     That is ``a == b``, but for what Python calls unequal to itself (NaN; a time that the clock shows twice), for
     dataclasses without ``==``, and for what is never stored: private attributes and excluded fields.
     """
+    if type(a) in _ATOMS and a == b:  # most are so, and to ask for all that follows is dear
+        return True
     if isinstance(a, BaseModel):
         return type(a) is type(b) and isinstance(b, BaseModel) and not differing(a, b)
     if is_dataclass(a):
@@ -81,7 +91,8 @@ def differing(a: BaseModel, b: BaseModel) -> list[str]:
 
 
 def _same_attribute(a: object, b: object, name: str) -> bool:
-    return hasattr(a, name) and hasattr(b, name) and same(getattr(a, name), getattr(b, name))
+    mine, theirs = getattr(a, name, _MISSING), getattr(b, name, _MISSING)
+    return mine is not _MISSING and theirs is not _MISSING and same(mine, theirs)
 
 
 def _same_items(a: Iterable[object], b: Iterable[object]) -> bool:

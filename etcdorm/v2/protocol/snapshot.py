@@ -162,6 +162,11 @@ def _collect(node: Node, start: int, keys: dict[str, Key], directories: list[str
         name = child["key"][start:]
         if not child.get("dir"):
             keys[name] = Key.of_node(child)
-        elif not any(below["key"].endswith(f"/{COMMIT}") for below in child.get("nodes", ())):
+        elif not holds_record(child):
             directories.append(name)
             _collect(child, start, keys, directories)
+
+
+def holds_record(directory: Node) -> bool:
+    """Whether a directory in a record is a record of its own."""
+    return any(below["key"].endswith(f"/{COMMIT}") for below in directory.get("nodes", ()))
