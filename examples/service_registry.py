@@ -1,9 +1,10 @@
-"""A service registry: instances stay registered as long as they live, and whoever watches learns when one is gone.
+"""A service registry: instances are registered as long as they live, and whoever watches learns when one is gone.
 
 usage: python examples/service_registry.py [ENDPOINT]      without one, an etcd is started that ends with the program
 
-An instance is a record with a TTL, and a task that puts its expiry off. Two instances come up; one crashes, which its
-TTL tells the others; the other one signs off, which they learn at once.
+An instance is a record with a TTL, which `session.register` keeps alive for the time of a block. Two instances come up:
+this program, and a second process of it. That one is killed, which its TTL tells the others; this one signs off, which
+they learn at once.
 """
 
 from __future__ import annotations
@@ -13,40 +14,27 @@ import sys
 import time
 from collections.abc import AsyncIterator
 
-from etcdorm import (
-    Change,
-    Created,
-    Deleted,
-    EtcdModel,
-    Expired,
-    LeaseLapsedError,
-    Session,
-    UnavailableError,
-    UnconfirmedError,
-    connect,
-)
+from etcdorm import Change, Created, Deleted, EtcdModel, Expired, Registration, connect
 
 TTL = 2  # seconds; short, so that this program ends soon. 10 to 30 are usual.
 
 
-class Instance(EtcdModel, path="/registry/{service}/{id}"):
+class Instance(EtcdModel, path="/registry/{service}/{id}", ttl=TTL):
     service: str
     id: str
     address: str
     weight: int = 1
 
 
-async def stay_registered(session: Session, instance: Instance) -> None:
-    """Put the expiry of a registered instance off until this task is cancelled."""
-    while True:
-        await asyncio.sleep(TTL / 4)
-        try:
-            await session.refresh(instance, ttl=TTL)
-        except LeaseLapsedError:
-            # This process or its network stood still for too long. The object is a new one now: register again.
-            await session.save(instance, ttl=TTL)
-        except (UnavailableError, UnconfirmedError):
-            continue  # the next one may get through; until the TTL is over, nothing is lost
+def tell(registration: Registration[Instance]) -> None:
+    """Called when the record has vanished, as after a long pause of this process, and when it was made anew."""
+    print(f"        {registration.model.id} is {registration.state}")
+
+
+async def serve(endpoint: str, instance: Instance) -> None:
+    """What the second process does: be registered until it is killed."""
+    async with connect(endpoint) as session, session.register(instance, on_change=tell):
+        await asyncio.Event().wait()
 
 
 async def wait_for(changes: AsyncIterator[Change[Instance]], kind: type[Change[Instance]], begun: float) -> None:
@@ -67,27 +55,23 @@ async def wait_for(changes: AsyncIterator[Change[Instance]], kind: type[Change[I
 
 
 async def main(endpoint: str) -> None:
-    async with connect(endpoint) as session:
+    async with connect(endpoint) as session, session.watch(Instance, service="web") as changes:
         begun = time.monotonic()
-        one = Instance(service="web", id="web-1", address="10.0.0.1:80")
-        two = Instance(service="web", id="web-2", address="10.0.0.2:80")
-        async with session.watch(Instance, service="web") as changes, asyncio.TaskGroup() as group:
-            await session.save(one, ttl=TTL)
-            first = group.create_task(stay_registered(session, one))
+        async with session.register(Instance(service="web", id="web-1", address="10.0.0.1:80"), on_change=tell):
             await wait_for(changes, Created, begun)
-            await session.save(two, ttl=TTL)
-            second = group.create_task(stay_registered(session, two))
+            other = await asyncio.create_subprocess_exec(sys.executable, __file__, session.endpoints[0], "web-2")
             await wait_for(changes, Created, begun)
 
-            print("        web-2 crashes: its task ends, and nothing is cleaned up")
-            second.cancel()
+            print("        web-2 crashes: its process is killed, and nothing is cleaned up")
+            other.kill()
+            await other.wait()
             await wait_for(changes, Expired, begun)
             print("        still there:", [instance.id for instance in await session.list(Instance, service="web")])
-
-            first.cancel()
-            await session.delete(one)
-            await wait_for(changes, Deleted, begun)
+        await wait_for(changes, Deleted, begun)
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1] if len(sys.argv) > 1 else "embedded:"))
+    if len(sys.argv) > 2:
+        asyncio.run(serve(sys.argv[1], Instance(service="web", id=sys.argv[2], address="10.0.0.2:80")))
+    else:
+        asyncio.run(main(sys.argv[1] if len(sys.argv) > 1 else "embedded:"))

@@ -35,8 +35,8 @@ async def token_for(store: Store, path: Path) -> int | None:
         if is_here and held.origin == await store.origin():
             if not held.valid:
                 raise LockLostError(
-                    f"{store.namespace}{path}: its lock, under which this call was made, is lost ({held.lease.reason}), "
-                    "so nothing was written"
+                    f"{store.namespace}{path}: its lock, under which this call was made, is lost "
+                    f"({held.lease.reason}), so nothing was written"
                 )
             return held.token
     return None
