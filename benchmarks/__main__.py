@@ -1,6 +1,7 @@
 """Measure etcdorm's client beside others, and its mapper beside what it can't do without, and print ratios.
 
-usage: python -m benchmarks [--only client|mapper] [--pairs N] [--seconds S] [--events N] [--models N] [--instructions N]
+usage: python -m benchmarks [--only client|mapper] [--pairs N] [--seconds S] [--events N] [--models N]
+                            [--instructions N]
 """
 
 from __future__ import annotations

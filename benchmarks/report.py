@@ -67,7 +67,8 @@ def goals(title: str, measured: Mapping[Goal, Sequence[Pair]]) -> str:
     lines = {}
     for goal, pairs in measured.items():
         time = over_floor(pairs, seconds)
-        lines[goal.name] = [str(time), str(over_floor(pairs, cpu)), str(goal), "yes" if goal.is_met(time.median) else "NO"]
+        met = "yes" if goal.is_met(time.median) else "NO"
+        lines[goal.name] = [str(time), str(over_floor(pairs, cpu)), str(goal), met]
     return table(title, ["time", "CPU time", "goal", "met"], lines)
 
 

@@ -49,18 +49,17 @@ async def loading(session: Session, client: Client, seconds: float) -> dict[Goal
 async def saving(session: Session, client: Client, seconds: float) -> dict[Goal, Work]:
     """Saving so many changed fields of models that were just listed, beside the client's calls for as many keys."""
     turns = count(1)
-    example = One.model_validate({**values(0), "name": "saved"})
-    names = list(schema_of(One).encode(example, document=False))
-    await session.save(example)
 
     async def work(fields: int) -> Work:
+        example = One.model_validate({**values(0), "name": f"saved-{fields}"})
+        names = list(schema_of(One).encode(example, document=False))[:fields]
+        await session.save(example)
         change(example, fields, next(turns))
         await session.save(example)
-        bare = await BareSave.of(client, One.key("saved"))
+        bare = await BareSave.of(client, One.key(example.name))
 
         async def floor() -> Slice:
-            texts = (dict.fromkeys(names[:fields], str(turn)) for turn in turns)
-            return await repeated(lambda: bare.save(next(texts)), seconds)
+            return await repeated(lambda: bare.save(dict.fromkeys(names, str(next(turns)))), seconds)
 
         async def own() -> Slice:
             models = cycle(await session.list(Few))
