@@ -116,4 +116,9 @@ class Path:
 
 @lru_cache(maxsize=4096)
 def _quoted(segments: tuple[str, ...]) -> str:
-    return "/" + "/".join([quote(segment, safe="") for segment in segments])
+    return "/" + "/".join(map(_quoted_segment, segments))
+
+
+@lru_cache(maxsize=4096)
+def _quoted_segment(segment: str) -> str:
+    return quote(segment, safe="")

@@ -64,7 +64,7 @@ def same(a: object, b: object) -> bool:
     That is ``a == b``, but for what Python calls unequal to itself (NaN; a time that the clock shows twice), for
     dataclasses without ``==``, and for what is never stored: private attributes and excluded fields.
     """
-    if type(a) in _ATOMS and a == b:  # most are so, and to ask for all that follows is dear
+    if a is b or (type(a) in _ATOMS and a == b):  # most are so, and to ask for all that follows is dear
         return True
     if isinstance(a, BaseModel):
         return type(a) is type(b) and isinstance(b, BaseModel) and not differing(a, b)
@@ -84,9 +84,11 @@ def same(a: object, b: object) -> bool:
 
 def differing(a: BaseModel, b: BaseModel) -> list[str]:
     """The fields, of two models of one class, that are not the same."""
-    names = [name for name, field in type(a).model_fields.items() if not field.exclude]
-    unlike = [name for name in names if not _same_attribute(a, b, name)]
+    fields = type(a).model_fields
+    unlike = [name for name in fields if not (_same_attribute(a, b, name) or fields[name].exclude)]
     mine, theirs = a.model_extra or {}, b.model_extra or {}
+    if not (mine or theirs):
+        return unlike
     return unlike + [name for name in mine.keys() | theirs.keys() if not same(mine.get(name), theirs.get(name))]
 
 

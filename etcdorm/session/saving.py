@@ -149,7 +149,7 @@ def changed_keys(schema: Schema[M], model: M, base: Record) -> dict[str, str | N
     after = schema.encode(model, document=base.is_document, onto=base.fields)
     try:
         loaded = schema.decode(base.path, base.fields)
-        before = schema.encode(loaded, document=base.is_document, onto=base.fields)
+        before = schema.encode(loaded, document=base.is_document, onto=base.fields, to_write=False)
     except (DecodeError, EncodeError):
         before = dict(base.fields)  # a validator that depends on more than the value; then what is stored must do
     return changes(before, after, base.fields)

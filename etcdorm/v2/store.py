@@ -16,9 +16,9 @@ from etcdorm.v2.drive import drive
 from etcdorm.v2.errors import EtcdKeyNotFound, EtcdNotDir, EtcdRefused
 from etcdorm.v2.janitor import Janitor
 from etcdorm.v2.line import Line, check_name
-from etcdorm.v2.protocol import append, document, packed, remove, save
+from etcdorm.v2.protocol import append, document, remove, save
 from etcdorm.v2.protocol.apply import Saved
-from etcdorm.v2.protocol.packed import Packed
+from etcdorm.v2.protocol.packed import Packed, Packer
 from etcdorm.v2.protocol.snapshot import Snapshot
 from etcdorm.v2.protocol.steps import Steps, T
 from etcdorm.v2.protocol.touch import touch
@@ -41,6 +41,7 @@ class V2Store:
         client._settles = False  # lost answers are the protocol's, which was explored without anybody's help
         self._timeout = timeout
         self._janitor = Janitor(client, timeout=timeout)
+        self._packer = Packer()
 
     @property
     def endpoints(self) -> tuple[str, ...]:
@@ -150,7 +151,7 @@ class V2Store:
         return await drive(self._client, steps, timeout=self._timeout)
 
     def _seen(self, path: Path, node: Node, owns: Owns | None) -> Record | None:
-        usual = packed.read(path, node, self._client.cluster_id)
+        usual = self._packer.read(path, node, self._client.cluster_id)
         if usual is not None:
             return usual
         snapshot = Snapshot.of_node(path, node)
@@ -224,7 +225,7 @@ def _check_shape(path: Path, written: Sequence[str], kept: Sequence[str] = ()) -
         check_length(path / name)
     names = {*written, *kept}
     for name in names:
-        parts = name.split("/")
+        parts = name.split("/") if "/" in name else ()
         for length in range(1, len(parts)):
             if (above := "/".join(parts[:length])) in names:
                 raise UsageError(

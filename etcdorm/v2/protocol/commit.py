@@ -62,7 +62,7 @@ class Commit:
 
         Raises: ValueError when it is none.
         """
-        document = parse(text)
+        document = _parse(text)
         return cls(
             document["id"],
             tuple([str(id) for id in document.get("earlier", ())]),
@@ -74,11 +74,17 @@ class Commit:
         )
 
 
-def parse(text: str) -> dict[str, Any]:  # Any: what stands in JSON; by the names of the members, as in `Commit`
-    """The JSON of a commit record, checked.
+def says_nothing_else(text: str, id: str) -> bool:
+    """Whether a commit record is that of save ``id``, and of a record that lives on without a lease or a lock's fence.
 
-    Raises: ValueError when it is none.
+    It looks at both ends alone, as ``to_text`` writes them: what is between counts only while it is not applied.
     """
+    if '"' in id or "\\" in id:  # it could stand for other text in JSON; ours never do
+        return False
+    return text.startswith(f'{{"id":"{id}","earlier":[') and text.endswith("}}")  # the ends of `pending` and of it all
+
+
+def _parse(text: str) -> dict[str, Any]:  # Any: what stands in JSON; by the names of the members, as in `Commit`
     document: Any = from_json(text, cache_strings="keys")  # its texts hardly ever come again
     if not isinstance(document, dict) or not isinstance(document.get("id"), str):
         raise ValueError("not a JSON object with an id")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from etcdorm.errors import DecodeError, FieldFailure
@@ -13,7 +13,7 @@ from etcdorm.v2.protocol.commit import APPLIED, BOOKKEEPING, COMMIT, LEASE, Comm
 from etcdorm.v2.result import Node
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: there is one for each key, and that would make it three times as expensive
 class Key:
     """One key: its text, its modifiedIndex and createdIndex, and its TTL as the server told it."""
 
@@ -73,7 +73,7 @@ class Snapshot:
                 keys.pop(name, None)
             else:
                 keys[name] = key
-        return replace(self, keys=keys)
+        return Snapshot(self.path, keys, self.directories)
 
     @property
     def is_document(self) -> bool:
@@ -121,7 +121,7 @@ class Snapshot:
     def plain(self) -> Iterator[tuple[str, Key]]:
         """The keys that hold data: neither bookkeeping nor reserved."""
         for name, key in self.keys.items():
-            if name not in BOOKKEEPING and not key.reserved:
+            if name not in BOOKKEEPING and not (key.expires and key.reserved):
                 yield name, key
 
     def fields(self) -> dict[str, str]:
