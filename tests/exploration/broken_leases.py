@@ -10,7 +10,7 @@ import pytest
 from etcdorm.errors import EtcdormError, UnavailableError
 from etcdorm.path import Path
 from etcdorm.store.types import Owns, StaleRecord, Ttl
-from etcdorm.v2.protocol import document, save
+from etcdorm.v2.protocol import document, remove, save
 from etcdorm.v2.protocol import touch as touching
 from etcdorm.v2.protocol.apply import lapsed
 from etcdorm.v2.protocol.commit import LEASE, Commit, is_reservation
@@ -133,6 +133,33 @@ def the_earlier_commit_sets_the_ttl() -> Iterator[None]:
         yield
 
 
+# -- fences ------------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def anybody_may_write() -> Iterator[None]:
+    """Also who has lost the lock to somebody else."""
+
+    def check(fence: int | None, token: int | None, current: object) -> None:
+        return
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (save, remove, document):
+            patch.setattr(module, "check", check)
+        yield
+
+
+@contextmanager
+def a_save_forgets_the_fence() -> Iterator[None]:
+    def raised(fence: int | None, token: int | None) -> int | None:
+        return token
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (save, document):
+            patch.setattr(module, "raised", raised)
+        yield
+
+
 # -- documents ---------------------------------------------------------------------------------------------------------
 
 
@@ -148,11 +175,11 @@ def a_refresh_counts_as_a_save() -> Iterator[None]:
 
 @contextmanager
 def the_ttl_that_was_loaded_is_sent() -> Iterator[None]:
-    def change(base: Snapshot, text: str, *, ttl: Ttl) -> Steps[Snapshot]:
-        return document._swap(base, text, ttl)
+    def replace(base: Snapshot, text: str, ttl: Ttl, *, unique: bool = False) -> Steps[Snapshot]:
+        return document._swap(base, text, ttl, unique=unique)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(document, "change", change)
+        patch.setattr(document, "_replace", replace)
         yield
 
 

@@ -13,10 +13,11 @@ from functools import partial
 from typing import Literal
 
 from etcdorm.errors import EtcdormError, LeaseLapsedError, UnavailableError, UnconfirmedError, UsageError
-from etcdorm.store.types import KEEP, StaleRecord
+from etcdorm.store.types import KEEP, FencedRecord, StaleRecord
 from etcdorm.v2.protocol import document, remove, save
 from etcdorm.v2.protocol.apply import Saved
 from etcdorm.v2.protocol.commit import is_reservation, reservation
+from etcdorm.v2.protocol.fence import with_fence, without_fence
 from etcdorm.v2.protocol.snapshot import Snapshot
 from etcdorm.v2.protocol.steps import Done, Look, Lost, Outcome, Pause, Request, Steps
 from etcdorm.v2.protocol.touch import touch
@@ -203,19 +204,24 @@ class Run:
         ttl = intent.ttl if isinstance(intent.ttl, int) else None
         match self.layout, intent.verb:
             case "directory", "create":
-                return save.create(RECORD, fields, id=call.id, owns=_owns, ttl=ttl)
+                return save.create(RECORD, fields, id=call.id, owns=_owns, ttl=ttl, token=intent.token)
             case "directory", "change":
-                return save.change(base, intent.fields, id=call.id, ttl=intent.ttl)
+                return save.change(base, intent.fields, id=call.id, ttl=intent.ttl, token=intent.token)
             case "directory", "remove":
-                return remove.remove(base, id=call.id, owns=_owns)
+                return remove.remove(base, id=call.id, owns=_owns, token=intent.token)
+            case "directory", "fence":
+                return save.change(base, {}, id=call.id, token=intent.token, takes=True)
             case "directory", "touch" if ttl is not None:
                 return touch(base, ttl)
             case "document", "create":
-                return document.create(RECORD, fields[""], id=call.id, owns=_owns, ttl=ttl)
+                text = with_fence(fields[""], intent.token)  # as the store does it
+                return document.create(RECORD, text, id=call.id, owns=_owns, ttl=ttl)
             case "document", "change":
-                return document.change(base, fields[""], ttl=intent.ttl)
+                return document.change(base, fields[""], ttl=intent.ttl, token=intent.token)
             case "document", "remove":
-                return document.remove(base)
+                return document.remove(base, token=intent.token)
+            case "document", "fence" if intent.token is not None:
+                return document.fence(base, intent.token)
             case "document", "touch" if ttl is not None:
                 return document.touch(base, ttl)
         raise ValueError(intent)
@@ -288,6 +294,8 @@ class Run:
             if isinstance(stop.value, Saved) and stop.value.overwritten:
                 raise Broken(f"{writer.call.id} says that another tool wrote {set(stop.value.overwritten)}") from None
             self._end(writer, "done", stop.value)
+        except FencedRecord:
+            self._end(writer, "fenced")
         except StaleRecord:
             self._end(writer, "stale")
         except LeaseLapsedError:
@@ -345,15 +353,15 @@ class Run:
             landed = call.id in self.truth.landed
             if call.verdict == "done" and not landed:
                 raise Broken(f"{call.id} was told that it is done, but nothing landed")
-            if call.verdict in ("stale", "unavailable") and landed:
+            if call.verdict in ("stale", "fenced", "unavailable") and landed:
                 raise Broken(f"{call.id} was told {call.verdict}, but it landed")
         self.mutate = None
         self.faults = Faults()
         name = "a" if self.layout == "directory" else ""
         verb = "create" if self.world.snapshot().record() is None else "change"
-        self._finish_alone(Writer("end", [Intent(verb, {name: "end"})]))
+        self._finish_alone(Writer("end", [Intent(verb, {name: '{"v":"end"}'})]))
         snapshot = self.world.snapshot()
-        plain = {name: key.value for name, key in snapshot.plain()}
+        plain = {name: without_fence(key.value) for name, key in snapshot.plain()}
         if plain != self.truth.fields or not snapshot.applied:
             raise Broken(f"after a last quiet save the plain keys hold {plain}, not {self.truth.fields}")
 

@@ -11,6 +11,7 @@ from tests.exploration.truth import Intent
 
 NAMES = ("a", "b", "c")
 TTLS = (10, 30, 50)
+TEXTS = ('{"v":"a"}', '{"v":"b"}', '{"v":"c"}')
 
 
 def random_run(seed: int, *, mutate: Mutate | None = None) -> Run:
@@ -31,12 +32,12 @@ def random_run(seed: int, *, mutate: Mutate | None = None) -> Run:
 
 
 def random_lease_run(seed: int, *, mutate: Mutate | None = None) -> Run:
-    """As above, on a record that mostly has a TTL, with writers who touch it and make several calls each."""
+    """As above, on a record that mostly has a TTL, with writers who touch and fence it and make several calls each."""
     dice = random.Random(seed)
     start = {"a": "a0"} if dice.random() < 0.9 else None
     writers = [
-        [_lease_intent(dice, f"{number}{turn}") for turn in range(dice.choice((1, 2, 3)))]
-        for number in range(dice.choice((1, 2, 2, 3)))
+        [_lease_intent(dice, f"{number}{turn}", token + turn) for turn in range(dice.choice((1, 2, 3)))]
+        for number, token in enumerate(_tokens(dice))
     ]
     ttl = dice.choice(TTLS) if dice.random() < 0.9 else None
     faults = _faults(dice, waits=dice.choice((0, 1, 3)))
@@ -51,15 +52,20 @@ def two_who_set_the_ttl(seed: int, *, mutate: Mutate | None = None) -> Run:
 def random_document_run(seed: int, *, mutate: Mutate | None = None) -> Run:
     """As above, on a record that is one key. There are few texts, so that two writers may have the same idea."""
     dice = random.Random(seed)
-    start = {"": "a"} if dice.random() < 0.7 else None
+    start = {"": TEXTS[0]} if dice.random() < 0.7 else None
     leased = dice.random() < 0.6
     writers = [
-        [_document_intent(dice, leased=leased) for _ in range(dice.choice((1, 1, 2, 3)))]
-        for _ in range(dice.choice((1, 2, 2, 3)))
+        [_document_intent(dice, token + turn, leased=leased) for turn in range(dice.choice((1, 1, 2, 3)))]
+        for token in _tokens(dice)
     ]
     ttl = dice.choice(TTLS) if leased and dice.random() < 0.8 else None
     faults = _faults(dice, waits=dice.choice((0, 1, 3)))
     return Run(writers, Dice(seed ^ 0x5EED), faults, start=start, layout="document", ttl=ttl, mutate=mutate)
+
+
+def _tokens(dice: random.Random) -> list[int]:
+    """Of the first lock that each of the writers has, or has had; each lock has a token of its own."""
+    return dice.sample(range(10, 100, 10), dice.choice((1, 2, 2, 3)))
 
 
 def _faults(dice: random.Random, *, waits: int = 0) -> Faults:
@@ -86,27 +92,33 @@ def _intent(dice: random.Random, names: tuple[str, ...], mark: str, *, leased: b
     return Intent("change", {name: None if dice.random() < 0.4 else text for name, text in texts.items()}, ttl)
 
 
-def _lease_intent(dice: random.Random, mark: str) -> Intent:
-    match dice.choice(("touch", "touch", "touch", "change", "change", "remove", "create")):
+def _lease_intent(dice: random.Random, mark: str, token: int) -> Intent:
+    held = token if dice.random() < 0.3 else None
+    match dice.choice(("touch", "touch", "touch", "change", "change", "change", "remove", "create", "fence")):
         case "touch":
             return Intent("touch", ttl=dice.choice(TTLS))
         case "change":
             ttl: Ttl = dice.choice((KEEP, KEEP, None, *TTLS))
-            return Intent("change", {"a": dice.choice(("a0", mark))}, ttl)
+            return Intent("change", {"a": dice.choice(("a0", mark))}, ttl, held)
         case "remove":
-            return Intent("remove")
+            return Intent("remove", token=held)
+        case "fence":
+            return Intent("fence", token=token)
         case _:
-            return Intent("create", {"a": mark}, dice.choice((KEEP, *TTLS)))
+            return Intent("create", {"a": mark}, dice.choice((KEEP, *TTLS)), held)
 
 
-def _document_intent(dice: random.Random, *, leased: bool) -> Intent:
-    text: dict[str, str | None] = {"": dice.choice("abc")}
-    match dice.choice(("change", "change", "change", "remove", "create", "touch", "touch")):
+def _document_intent(dice: random.Random, token: int, *, leased: bool) -> Intent:
+    text: dict[str, str | None] = {"": dice.choice(TEXTS)}
+    held = token if dice.random() < 0.3 else None
+    match dice.choice(("change", "change", "change", "remove", "create", "touch", "touch", "fence")):
         case "touch" if leased:
             return Intent("touch", ttl=dice.choice(TTLS))
         case "remove":
-            return Intent("remove")
+            return Intent("remove", token=held)
         case "create":
-            return Intent("create", text, dice.choice((KEEP, *TTLS)) if leased else KEEP)
+            return Intent("create", text, dice.choice((KEEP, *TTLS)) if leased else KEEP, held)
+        case "fence":
+            return Intent("fence", token=token)
         case _:
-            return Intent("change", text, dice.choice((KEEP, KEEP, None, *TTLS)) if leased else KEEP)
+            return Intent("change", text, dice.choice((KEEP, KEEP, None, *TTLS)) if leased else KEEP, held)

@@ -23,12 +23,15 @@ FAULTS = {"nothing": Faults(), **{name: Faults(**{name: 1}) for name in ("late",
 
 TOUCH, REMOVE = Intent("touch", ttl=50), Intent("remove")
 TOUCHES = [TOUCH, Intent("touch", ttl=10)]
+FENCE, FENCES = Intent("fence", token=1), [Intent("fence", token=1), Intent("fence", token=2)]
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_every_interleaving_of_two_who_touch_save_and_delete_a_document_is_safe(fault: str) -> None:
-    one, other, create = Intent("change", {"": "1"}), Intent("change", {"": "0"}, ttl=None), Intent("create", {"": "1"})
+    text: dict[str, str | None] = {"": '{"v":1}'}
+    one, other, create = Intent("change", text), Intent("change", {"": "{}"}, ttl=None), Intent("create", text)
     pairs = [TOUCHES, [TOUCH, one], [TOUCH, other], [TOUCH, REMOVE], [one, other], [one, REMOVE], [create, REMOVE]]
+    pairs += [FENCES, [FENCE, one], [FENCE, TOUCH]]
     assert sum(explored(pair, FAULTS[fault], "document") for pair in pairs) > 50
 
 
@@ -45,7 +48,7 @@ def test_every_interleaving_of_one_who_touches_and_one_who_saves_is_safe(fault: 
 
 def explored(pair: list[Intent], faults: Faults, layout: Layout) -> int:
     choices, runs = Enumeration(), 0
-    start = {"a" if layout == "directory" else "": "0"}
+    start = {"a" if layout == "directory" else "": "{}"}
     while True:
         Run(pair, choices, replace(faults), start=start, layout=layout, ttl=30, patient=True).go()
         runs += 1
@@ -67,6 +70,7 @@ def test_random_runs_with_all_kinds_of_faults_are_safe(random_run: Random) -> No
     for verb in ("create", "change", "remove"):
         assert {(verb, end) for end in ends | {"stale"}} <= verdicts
     assert {("touch", end) for end in ends | {"lapsed", "no ttl"}} <= verdicts
+    assert {("fence", "done"), ("fence", "stale"), ("change", "fenced"), ("remove", "fenced")} <= verdicts
 
 
 LEASE, DOCUMENT, TWO_TTLS = random_lease_run, random_document_run, two_who_set_the_ttl
@@ -81,6 +85,10 @@ CASES: dict[str, tuple[str, Random, Mutate | None, Patch]] = {
         None,
         broken.the_earlier_commit_sets_the_ttl,
     ),
+    "anybody may write": ("had the lock since as", LEASE, None, broken.anybody_may_write),
+    "a save forgets the fence": ("of the fence", LEASE, None, broken.a_save_forgets_the_fence),
+    "document: anybody may write": ("had the lock since as", DOCUMENT, None, broken.anybody_may_write),
+    "document: a save forgets the fence": ("of the fence", DOCUMENT, None, broken.a_save_forgets_the_fence),
     "document: refreshed without an index": ("moved a TTL that", DOCUMENT, broken.bare_refresh, nullcontext),
     "document: any is touched": ("which was to touch", DOCUMENT, None, broken.any_lease_is_touched),
     "document: a touch hides a save": ("which it never saw", DOCUMENT, None, broken.a_touch_hides_a_save),

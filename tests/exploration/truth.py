@@ -13,6 +13,7 @@ from typing import Final
 
 from etcdorm.store.types import KEEP, Ttl
 from etcdorm.v2.protocol.commit import COMMIT, LEASE, Commit, is_reservation
+from etcdorm.v2.protocol.fence import fence_of
 from etcdorm.v2.protocol.snapshot import Key, Snapshot
 from etcdorm.v2.protocol.steps import Drop, DropDirectory, Refresh, Reserve, Swap
 from tests.exploration.world import RECORD, BareDelete, BareRefresh, Put, Sent, World
@@ -26,11 +27,15 @@ class Broken(AssertionError):
 
 @dataclass(frozen=True)
 class Intent:
-    """What one call wants: to create, change, remove or touch the record."""
+    """What one call wants: to create, change, remove, touch or fence the record.
+
+    ``token`` is that of the lock under which it is made.
+    """
 
     verb: str
     fields: dict[str, str | None] = field(default_factory=dict)
     ttl: Ttl = KEEP
+    token: int | None = None
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,9 @@ class Truth(ABC):
         self.world = world
         self.fields: dict[str, str] | None = None
         """None: there is no such record."""
+        self.fence: int | None = None
+        self.highest = 0
+        """The greatest fence that it has ever had."""
         self.landed: list[str] = []
         """The ids of the calls that have happened."""
         self.life = 0
@@ -141,6 +149,8 @@ class Truth(ABC):
         match call.verdict:
             case "stale" if not moved and (verb != "create" or self.fields is None):
                 raise Broken(f"{call.id} was told that somebody came between, and nobody has")
+            case "fenced" if call.intent.token is None or self.highest <= call.intent.token:
+                raise Broken(f"{call.id} was told that somebody has had the lock since, and nobody has")
             case "lapsed" if self.life == call.base.life and self.fields is not None:
                 raise Broken(f"{call.id} was told that the record is gone, and it never was")
             case "no ttl" if self.deadline != FOREVER and self.ttl_taken < call.base.step:
@@ -174,7 +184,7 @@ class Truth(ABC):
         elif verb == "change":
             if self.fields is not None:
                 self.fields = {name: text for name, text in self.fields.items() if name not in wanted} | texts
-        else:
+        elif verb != "fence":
             raise Broken(f"{call.id} is to {verb}, and saved something")
         self.moves += 1
         if call.intent.ttl is not KEEP:
@@ -199,6 +209,21 @@ class Truth(ABC):
         if call.intent.verb == "touch" and call.id not in self.landed:
             self.landed.append(call.id)
 
+    def _judge_fence(self, call: Call, before: int | None, after: int | None, *, goes: bool = False) -> None:
+        """The record's fence went from one token to another; with a document it ``goes``."""
+        token = call.intent.token
+        if call.intent.verb == "fence":
+            expected = token
+        else:
+            if before is not None and token is not None and token < before:
+                raise Broken(f"{call.id} saved under {token}, though somebody has had the lock since as {before}")
+            raises = call.intent.verb != "remove"
+            expected = max((each for each in (before, token if raises else None) if each is not None), default=None)
+        if after != (None if goes else expected):
+            raise Broken(f"{call.id} made {after} of the fence {before}, and not {expected}")
+        self.fence = after
+        self.highest = max(self.highest, after or 0)
+
     def _judge_ttl(self, call: Call, before: float, after: float, sent: int) -> None:
         """The record goes on, and its end was moved by a request that was sent at a step."""
         now, intent = self.world.now, call.intent
@@ -213,7 +238,7 @@ class Truth(ABC):
         elif intent.verb == "change" and intent.ttl is None:
             allowed = after == FOREVER
         else:  # a save that keeps the TTL may only bring it back a little late
-            allowed = intent.verb == "change" and before <= after <= max(before, now + 1) + now - call.began
+            allowed = intent.verb in ("change", "fence") and before <= after <= max(before, now + 1) + now - call.began
         if not allowed:
             raise Broken(f"{call.id}, which was to {intent.verb} with ttl={intent.ttl}, moved {before} to {after}")
 
@@ -222,6 +247,8 @@ class Truth(ABC):
         read = None if record is None else dict(record.fields)
         if read != self.fields:
             raise Broken(f"a reader sees {read}, but what landed, {self.landed}, makes it {self.fields}")
+        if record is not None and record.fence != self.fence:
+            raise Broken(f"a reader sees the fence {record.fence}, and it is {self.fence}")
 
 
 class DirectoryTruth(Truth):
@@ -239,7 +266,8 @@ class DirectoryTruth(Truth):
     def _note(self, call: Call, request: Sent, replaced: Key | None, step: int) -> None:
         if isinstance(request, Swap) and request.path == RECORD / COMMIT:
             if not is_reservation(request.value, expires=request.ttl is not None):
-                self._committed(call, Commit.from_text(request.value), step)
+                old = None if replaced is None or replaced.reserved else Commit.from_text(replaced.value)
+                self._committed(call, old, Commit.from_text(request.value), step)
         elif isinstance(request, Swap | Refresh | BareRefresh) and request.path == RECORD / LEASE:
             known = call.base.snapshot.commit
             if replaced is not None and replaced.value == self.lease:
@@ -250,13 +278,14 @@ class DirectoryTruth(Truth):
             elif replaced is not None and known is not None and replaced.value == known.lease:
                 self._touched_in_vain(call)
 
-    def _committed(self, call: Call, commit: Commit, step: int) -> None:
+    def _committed(self, call: Call, old: Commit | None, commit: Commit, step: int) -> None:
         if call.intent.verb != "create" and self.last != call.version:
             raise Broken(f"{call.id} saved over {self.last}, which it never saw")
         if commit.id != call.id:  # the version was moved, and nothing else
             self.last = call.version = commit.id
             self.moves += 1
             return
+        self._judge_fence(call, None if old is None else old.fence, commit.fence)
         before = self.lease
         self._apply(call)
         self.last, self.lease = commit.id, commit.lease
@@ -279,27 +308,29 @@ class DocumentTruth(Truth):
 
     @property
     def version(self) -> object:
-        return None if self.fields is None else (self.life, self.fields[""])
+        return None if self.fields is None else (self.life, self.fields[""], self.fence)
 
     def _note(self, call: Call, request: Sent, replaced: Key | None, step: int) -> None:
         was_there = replaced is not None and not replaced.reserved
+        fence = fence_of(replaced.value) if replaced is not None else None
         match request:
             case Swap(_, value, _, ttl) if not is_reservation(value, expires=ttl is not None):
-                self._changed(call, step)
+                self._changed(call, fence, fence_of(value), step)
             case Reserve(_, value) if not is_reservation(value, expires=True):
-                self._changed(call, step)
+                self._changed(call, fence, fence_of(value), step)
             case Put(_, value) if not is_reservation(value, expires=False):
-                self._changed(call, step)
+                self._changed(call, fence, fence_of(value), step)
             case Drop() | DropDirectory() | BareDelete() if was_there:
                 if call.intent.verb != "remove":
                     raise Broken(f"{call.id} is to {call.intent.verb}, and deleted a record")
-                self._changed(call, step)
+                self._changed(call, fence, None, step)
             case Refresh() | BareRefresh() if was_there:
                 self._touched(call)
 
-    def _changed(self, call: Call, step: int) -> None:
+    def _changed(self, call: Call, before: int | None, after: int | None, step: int) -> None:
         if call.intent.verb != "create" and self.version != call.base.version:
             raise Broken(f"{call.id} saved over {self.version}, which it never saw")
+        self._judge_fence(call, before, after, goes=call.intent.verb == "remove")
         call.has_set_ttl = True
         self._apply(call)
         self._land(call, step)

@@ -111,8 +111,9 @@ class World:
             case DropDirectory(path) | BareDelete(path):
                 # There are no directories here. But what etcd deletes with dir=true is a key too, if one is there.
                 name = RECORD.relative(path)
-                if name in self.keys:
-                    self._delete(name)
+                if name not in self.keys:
+                    return self._refused(MISSING)
+                self._delete(name)
                 return Done(self.index)
             case Reserve(path, value, ttl):
                 name = RECORD.relative(path)

@@ -17,6 +17,7 @@ from etcdorm.v2.protocol.steps import (
     Append,
     Done,
     Drop,
+    DropDirectory,
     Happened,
     Outcome,
     Recall,
@@ -96,12 +97,14 @@ def _request(dice: random.Random, world: World) -> Request:
     key = world.keys.get(name)
     index = key.index if key is not None and dice.random() < 0.7 else dice.randint(1, world.index + 1)
     value = f"v{dice.randrange(3)}"
-    match dice.randrange(4):
+    match dice.randrange(20):
         case 0:
+            return DropDirectory(path)  # where there is a key, or nothing
+        case number if number % 4 == 0:
             return Reserve(path, reservation("w"), 60)
-        case 1:
+        case number if number % 4 == 1:
             return Swap(path, value, index, dice.choice((None, 60)))
-        case 2:
+        case number if number % 4 == 2:
             return Drop(path, index)
         case _:
             return Refresh(path, 60, index)

@@ -111,6 +111,15 @@ async def test_a_directory_of_other_tools_can_be_deleted(session: Session, clien
     assert await texts(client, "/nodes/n1") == {"note": "theirs"}
 
 
+async def test_a_key_of_the_model_that_another_tool_has_added_goes_with_a_delete(
+    session: Session, client: Client
+) -> None:
+    node = await session.save(Node(name="n1"))
+    await client.write("/nodes/n1/labels/b", "2")
+    await session.delete(node)
+    assert await leaves(client, "/nodes") == {}
+
+
 async def test_update_takes_a_directory_of_other_tools_over(session: Session, other: Session, client: Client) -> None:
     await make_foreign(client, port="0")
 

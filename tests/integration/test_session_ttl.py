@@ -18,7 +18,9 @@ from etcdorm import (
 )
 from etcdorm.testing import EtcdServer
 from etcdorm.testing.faults import FaultProxy
-from etcdorm.v2 import Client
+from etcdorm.v2 import Client, EtcdResult
+from etcdorm.v2.request import Request
+from etcdorm.v2.store import V2Store
 from tests.support.models import Dc, Doc, Node, Rack, Service
 from tests.support.raw import expire, indexes, leaves, soon, until_gone
 
@@ -114,6 +116,31 @@ async def test_a_save_of_a_lapsed_model_says_so(session: Session, client: Client
     model.port = 1
     with pytest.raises(LeaseLapsedError):
         await session.save(model)
+
+
+async def test_a_save_of_a_lapsed_model_says_so_when_it_is_made_anew_meanwhile(
+    etcd: EtcdServer, other: Session
+) -> None:
+    """Its commit lands on the remains; before it can look what came of that, somebody has made a record over them."""
+
+    class Slow(Client):
+        acts = False
+
+        async def _call(self, request: Request, timeout: float | None, *, spare: float = 0.0) -> EtcdResult:
+            result = await super()._call(request, timeout, spare=spare)
+            if self.acts and request.writes:
+                self.acts = False
+                await other.save(Node(name="n1", host="new"), ttl=60)
+            return result
+
+    client = Slow(etcd.url)
+    async with Session(V2Store(client)) as session:
+        node = await session.save(Node(name="n1"), ttl=60)
+        await client.delete("/nodes/n1/@lease")
+        node.host, client.acts = "old", True
+        with pytest.raises(LeaseLapsedError):
+            await session.save(node)
+    assert (await other.load(Node, "n1")).host == "new"
 
 
 async def test_a_save_of_a_lapsed_model_says_so_when_its_remains_are_cleared_away(
