@@ -110,14 +110,14 @@ async def test_no_two_of_52_tasks_hold_a_lock_at_once_while_etcd_is_stopped_and_
     etcd: EtcdServer, tmp_path: Path
 ) -> None:
     async with contention([etcd.url], tmp_path / "file") as contending:
-        await contending.more(60)
+        await contending.more(20)
         await asyncio.to_thread(etcd.pause)
         await asyncio.sleep(1)  # shorter than the TTL: nobody loses anything
         await asyncio.to_thread(etcd.resume)
-        await contending.more(60)
+        await contending.more(20)
         await asyncio.to_thread(etcd.kill)
         await asyncio.to_thread(etcd.restart)
-        await contending.more(60)
+        await contending.more(20)
         await contending.stop()
         assert contending.protected.read()["refused"] == 0
     await check_nothing_is_left([etcd.url])
@@ -127,16 +127,16 @@ async def test_no_two_of_52_tasks_hold_a_lock_at_once_while_leaders_are_stopped_
     cluster: EtcdCluster, tmp_path: Path
 ) -> None:
     async with contention(cluster.urls, tmp_path / "file") as contending:
-        await contending.more(40)
+        await contending.more(20)
         killed = await asyncio.to_thread(cluster.leader)
         await asyncio.to_thread(killed.kill)
-        await contending.more(40)
+        await contending.more(20)
         await asyncio.to_thread(killed.restart)
         stopped = await asyncio.to_thread(cluster.leader)
         await asyncio.to_thread(stopped.pause)
-        await contending.more(40)
+        await contending.more(20)
         await asyncio.to_thread(stopped.resume)
-        await contending.more(40)
+        await contending.more(20)
         await contending.stop()
         assert contending.protected.read()["refused"] == 0
     await check_nothing_is_left(cluster.urls)
@@ -146,13 +146,13 @@ async def test_no_two_of_52_tasks_hold_a_lock_at_once_while_leaders_are_stopped_
 async def test_processes_that_are_killed_and_stopped_in_a_lock_are_fenced_off(etcd: EtcdServer, tmp_path: Path) -> None:
     """Who is stopped in its block goes on in it when it wakes, for as long as it takes to be told: the file refuses."""
     async with contention([etcd.url], tmp_path / "file", processes=3, ttl=3) as contending:
-        await contending.more(30)
+        await contending.more(15)
         killed, stopped, _ = contending.processes
         stopped.send_signal(signal.SIGSTOP)
         killed.kill()
-        await contending.more(30)
+        await contending.more(15)
         stopped.send_signal(signal.SIGCONT)
-        await contending.more(30)
+        await contending.more(15)
         contending.processes.remove(killed)
         await contending.stop()
     await check_nothing_is_left([etcd.url])
