@@ -43,6 +43,14 @@ SHOWN: Mapping[str, tuple[str, ...]] = {
         "still there: ['web-1']",
         "- web-1 has signed off",
     ),
+    "live_proxy.py": (
+        "backends: ['10.0.0.1', '10.0.0.2']",
+        "backends: ['10.0.0.1', '10.0.0.1', '10.0.0.1', '10.0.0.2']",
+        "timeout 5.0 -> 2.5, attempts 2 -> 2",
+        "timeout is still 2.5: /proxies/web/config/timeout (field timeout): Input should be greater than 0",
+        "etcd is away, and the proxy starts again:",
+        "timeout 2.5, stale: True",
+    ),
     "typed_config.py": (
         "/config/web/database/pool/patience PT5S",
         "/config/web/level                  info",
@@ -131,7 +139,7 @@ def test_no_example_is_left_out() -> None:
     assert {path.name for path in (ROOT / "examples").glob("*.py")} == set(SHOWN)
 
 
-@pytest.mark.parametrize("name", ["quickstart.py", "typed_config.py"])
+@pytest.mark.parametrize("name", ["quickstart.py", "typed_config.py", "live_proxy.py"])
 async def test_an_example_takes_an_endpoint_and_leaves_nothing_behind(name: str, etcd: EtcdServer) -> None:
     with start(name, etcd.binary, etcd.url) as process:
         output, errors = process.communicate(timeout=60)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from dataclasses import replace
 
 from etcdorm.path import Path
@@ -23,7 +23,7 @@ class Buffer:
         self._strict = strict
         self._every: deque[Event] = deque()
         self._initial = 0
-        self._latest: dict[Path, Event] | None = None
+        self._latest: OrderedDict[Path, Event] | None = None
         self._owes_gap = False
         self.over: bool = False
 
@@ -51,7 +51,7 @@ class Buffer:
     def take(self) -> Event | None:
         """The next change; None when nothing waits."""
         if self._latest is not None:
-            event = self._latest.pop(next(iter(self._latest)))
+            _, event = self._latest.popitem(last=False)
             self._forget_if_empty()
         elif self._every:
             event = self._every.popleft()
@@ -73,7 +73,7 @@ class Buffer:
         """Turn to keeping one change for each record: those that wait until now, which are to be merged."""
         waiting = self._every
         if self._latest is None:
-            self._latest, self._every, self._initial = {}, deque(), 0
+            self._latest, self._every, self._initial = OrderedDict(), deque(), 0
         return waiting
 
     def _merge(self, event: Event) -> None:

@@ -80,7 +80,7 @@ class Feed(Generic[M]):
         while self._next is None:
             if self._hub is None:
                 raise StopAsyncIteration
-            self._next = self._typed(await self._changes.next())
+            self._next = self._typed(await self._event())
         change, self._next = self._next, None
         try:
             await _loaded(change)
@@ -88,6 +88,16 @@ class Feed(Generic[M]):
             self._next = change
             raise
         return change
+
+    async def _event(self) -> Event:
+        try:
+            return await self._changes.next()
+        except StopAsyncIteration:
+            if self._hub is None:
+                raise  # the block was left
+            raise UsageError(
+                f"watch of {self._changes.collection.prefix}: this session was closed, and tells of no changes any more"
+            ) from None
 
     def _typed(self, event: Event) -> Change[M] | None:
         path = str(event.path)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from typing import Protocol
 
-from etcdorm.errors import EtcdormError, UnavailableError
+from etcdorm.errors import EtcdormError, UnavailableError, UsageError
 from etcdorm.finish import end
 from etcdorm.path import Path
 from etcdorm.store import Collection, Event, Observation, Record, Step, Store
@@ -141,6 +141,7 @@ class Hubs:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._open: list[Hub] = []
+        self._closed = False
 
     @property
     def namespace(self) -> str:
@@ -151,8 +152,10 @@ class Hubs:
         """Have a subscriber told, first of the records there are, of one moment.
 
         Cancel: it has not joined.
-        Raises: what the store raises when it can't be asked.
+        Raises: what the store raises when it can't be asked; UsageError when the session was closed.
         """
+        if self._closed:
+            raise UsageError("this session was closed, and tells of no changes any more")
         hub = self._hub_for(subscriber.collection)
         hub.users += 1
         try:
@@ -170,6 +173,7 @@ class Hubs:
 
     async def close(self) -> None:
         """End all hubs, and so what their subscribers are told."""
+        self._closed = True
         while self._open:
             await self._open.pop().close()
 

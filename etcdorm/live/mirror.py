@@ -174,6 +174,9 @@ class Mirror(Generic[M]):
             inbox = Newest(self._collection)
             try:
                 self._hub = hub = await self._hubs.join(inbox)
+            except UsageError as error:
+                self._error = error  # the session was closed
+                return
             except EtcdormError as error:
                 self._failed(error)
                 await asyncio.sleep(pause)
@@ -291,7 +294,7 @@ def _version_of(model: EtcdModel) -> int:
     place = place_of(model)
     if place is None:
         raise UsageError(f"this {type(model).__name__} was never saved, or is deleted, so it has no version to come to")
-    return place.version
+    return place.modified_index  # which is not behind the version, and tells of other tools' edits too
 
 
 def _why(error: Exception) -> str:

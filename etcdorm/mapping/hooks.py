@@ -41,8 +41,8 @@ def after_save(method: _Method) -> _Method:
 def before_load(method: _ClassMethod) -> _ClassMethod:
     """Call this class method with the path of what is to be read: of a record, or of the directory of many.
 
-    Once for each call of ``load``, ``get``, ``reload``, ``list``, ``records``, ``tail`` and ``watch``, and in each
-    round of ``update``. An error in it stops the reading, and is raised as it is.
+    Once for each call of ``load``, ``get``, ``reload``, ``list``, ``records``, ``tail``, ``watch``, ``live`` and
+    ``table``, and in each round of ``update``. An error in it stops the reading, and is raised as it is.
     """
     _mark(method, "before_load")
     return method

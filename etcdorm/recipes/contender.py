@@ -156,6 +156,8 @@ class Contender:
                 return await self._store.remove(record, owns=lambda name: True, prune=True)
             except StaleRecord as stale:
                 record = stale.current
+            except UnconfirmedError:
+                record = await self._store.read(record.path, fresh=True)  # nobody else takes it away
 
     def _text(self, since: datetime | None) -> str:
         told = {"id": self.id, "host": socket.gethostname(), "pid": os.getpid(), "asked": self._asked.isoformat()}

@@ -193,7 +193,9 @@ def old_text_is_there(key: Key | None, before: Key, wanted: str | None) -> bool 
 def guessing(guess: Guess) -> Callable[[], AbstractContextManager[None]]:
     """Lost answers are guessed instead of told as unconfirmed."""
 
-    def exactly(base: Snapshot, wanted: str | None, request: Callable[[Key], Request]) -> Steps[tuple[Key, int]]:
+    def exactly(
+        base: Snapshot, wanted: str | None, request: Callable[[Key], Request], *, unique: bool = False
+    ) -> Steps[tuple[Key, int]]:
         before = known = base.keys[""]
         while True:
             outcome = yield from one(request(known))

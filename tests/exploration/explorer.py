@@ -186,13 +186,13 @@ class Run:
         if intent.verb != "create" and writer.base.snapshot.record() is None:
             writer.is_over = True  # nothing to do
         elif intent.verb == "touch" and writer.base.ttl is None:
-            writer.calls.append(Call("", intent, writer.base, self.world.now, "refused at once"))
+            writer.calls.append(Call("", intent, writer.base, self.world.now, verdict="refused at once"))
             writer.is_over = len(writer.calls) == len(writer.intents)
         else:
             self._begin(writer, intent, writer.base)
 
     def _begin(self, writer: Writer, intent: Intent, base: Known) -> None:
-        call = Call(f"{writer.id}.{len(writer.calls)}", intent, base, self.world.now)
+        call = Call(f"{writer.id}.{len(writer.calls)}", intent, base, self.world.now, self.step)
         writer.calls.append(call)
         writer.steps = self._steps(call)
         self._resume(writer, lambda steps: next(steps))
@@ -256,7 +256,7 @@ class Run:
         self.faults.expiries = max(0, self.faults.expiries - 1)
         value = self.world.keys[name].value
         self.world.expire(name)
-        self.truth.expired(name, value)
+        self.truth.expired(name, value, self.step)
 
     def _wait(self) -> None:
         self.faults.waits -= 1

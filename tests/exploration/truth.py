@@ -38,14 +38,14 @@ class Known:
     """The record as a process loaded it or left it: what its next call starts from.
 
     ``ttl`` is what it takes for what is left of the TTL. ``version`` is what nobody may have changed since, ``life``
-    tells records apart that were made one after the other, and ``moves`` how often the record had changed by then, at
-    the run's step ``step``.
+    tells records apart that were made one after the other (None: it was gone already), and ``moves`` how often the
+    record had changed by then, at the run's step ``step``.
     """
 
     snapshot: Snapshot
     ttl: int | None
     version: object
-    life: int
+    life: int | None
     moves: int
     step: int
 
@@ -59,6 +59,8 @@ class Call:
     base: Known
     began: int
     """Seconds."""
+    since: int = 0
+    """The step at which it began."""
     verdict: str | None = None
     faults: int = 0
     """How many it has met."""
@@ -82,6 +84,8 @@ class Truth(ABC):
         self.landed: list[str] = []
         """The ids of the calls that have happened."""
         self.life = 0
+        self.ended = 0
+        """The step at which the last life came to its end."""
         self.moves = 0
         self.deadline: float = FOREVER
         self.ttl_set = 0
@@ -108,7 +112,8 @@ class Truth(ABC):
     def known(self, step: int) -> Known:
         snapshot = self.world.snapshot()
         record = snapshot.record()
-        return Known(snapshot, None if record is None else record.ttl, self.version, self.life, self.moves, step)
+        ttl, life = (None, None) if record is None else (record.ttl, self.life)
+        return Known(snapshot, ttl, self.version, life, self.moves, step)
 
     def note(self, call: Call, request: Sent, sent: int, replaced: Key | None, step: int) -> None:
         """At this step, something was done for a call: a request which that call had sent at an earlier one."""
@@ -123,9 +128,10 @@ class Truth(ABC):
                 self.ttl_taken = step
         self.deadline = deadline
 
-    def expired(self, name: str, value: str) -> None:
+    def expired(self, name: str, value: str, step: int) -> None:
         if self._carries(name, value):
             self._end()
+            self.ended = step
             self.deadline = FOREVER
         self._check_read()
 
@@ -141,6 +147,9 @@ class Truth(ABC):
                 raise Broken(f"{call.id} was told that the TTL was taken away, and it never was")
             case "unconfirmed" if not call.faults:
                 raise Broken(f"{call.id} was told unconfirmed, and all its requests were answered")
+            case "done" if verb == "change" and call.left is not None and call.left.life is None:
+                if call.since > self.ended and self.fields is None:
+                    raise Broken(f"{call.id} was told that it is done, and the record had been gone before it began")
             case "done" if verb == "change" and call.intent.ttl is not KEEP:
                 is_gone = call.intent.ttl is None and self.deadline == FOREVER
                 if not (call.has_set_ttl or is_gone) and self.timed == call.id and self.life == call.base.life:

@@ -1,74 +1,148 @@
-"""A writer is killed (SIGKILL) at every write of every kind of save; whoever comes next finds all of it or nothing."""
+"""A writer is killed (SIGKILL) at every request of whatever it does; the next one finds all of it or nothing, and can
+go on."""
 
 from __future__ import annotations
 
+import asyncio
+import json
 import signal
+from itertools import pairwise
 
 import pytest
 
 from etcdorm import Session
 from etcdorm.embedded import EtcdServer
+from etcdorm.testing import EtcdBinary
 from etcdorm.v2 import Client
-from etcdorm.v2.store import V2Store
-from tests.support.crashing import Thing, crash
+from etcdorm.v2.protocol.commit import APPLIED, BOOKKEEPING, COMMIT, LEASE, RESERVATION_TTL, Commit, is_reservation
+from etcdorm.v2.protocol.fence import without_fence
+from tests.conftest import every_etcd
+from tests.support.crashing import CASES, LONG, RECORDS, Case, Fate, Line, Node, State, Thing, janitor_of, live
 from tests.support.forked import exit_code_of
-from tests.support.lossy import Fate
+from tests.support.raw import expire, leaves, soon
 
-Values = dict[str, object] | None
-OLD: Values = {"a": "old", "b": "old", "labels": {"j": "old"}}
-NEW: dict[str, Values] = {
-    "create": {"a": "new", "b": "new", "labels": {"k": "new"}},
-    "change": {"a": "new", "b": None, "labels": {"k": "new"}},
-    "lease": {"a": "new", "b": "old", "labels": {"j": "old"}},
-    "delete": None,
-}
+AT_ONCE = 4
+NEVER = -1
+FATES: tuple[Fate, ...] = ("before", "after")
 
 
-@pytest.mark.parametrize("verb", NEW)
-@pytest.mark.parametrize("fate", ["killed before", "killed after"])
-async def test_a_writer_that_is_killed_leaves_all_of_its_save_or_nothing(
-    etcd: EtcdServer, verb: str, fate: Fate
+@pytest.mark.parametrize("case", RECORDS)
+async def test_a_writer_that_is_killed_leaves_all_of_it_or_nothing(
+    etcd: EtcdServer, etcd_binary: EtcdBinary, session: Session, client: Client, case: str
 ) -> None:
-    before = None if verb == "create" else OLD
-    seen: list[Values] = []
-    killed = True
-    async with Session(V2Store(Client(etcd.url))) as session:
-        while killed:
-            name = f"x{len(seen)}"
-            if before is not None:
-                await session.save(Thing(name=name, **before))  # type: ignore[arg-type]  # the values of its fields
-            killed = await _run(etcd.url, verb, name, len(seen), fate)
-            found = await session.get(Thing, name)
-            seen.append(None if found is None else found.model_dump(exclude={"name"}))
-            assert seen[-1] in (before, NEW[verb]), f"killed at write {len(seen) - 1}"
-            await _next_save(session, name, found)
-            await _check_plain_keys(etcd, name)
-    # A death before the commit leaves what was there; from the commit on, all of the save is there.
-    assert seen == sorted(seen, key=lambda values: values == NEW[verb])
-    assert seen[-1] == NEW[verb]
-    assert len(seen) > 4
+    told = CASES[case]
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def killed(name: str, which: int, fate: Fate) -> State | None:
+        async with gate:
+            await told.prepare(session, client, told.model, name)
+            assert await exit_code_of(live, etcd.url, case, name, which, fate) == -signal.SIGKILL
+            found = await session.get(told.model, name)
+            state = State.of(found)
+            if found is None:
+                await check_nothing_lasts(told, session, client, name)
+            await go_on(told, session, client, name, found)
+            return state
+
+    # The states are those of the other fate, but where requests are under way at the same time: one server will do.
+    for fate in FATES if etcd_binary == every_etcd()[0] else FATES[:1]:
+        await told.prepare(session, client, told.model, fate)
+        requests = await exit_code_of(live, etcd.url, case, fate, NEVER, fate)
+        assert State.of(await session.get(told.model, fate)) == told.ends[-1]
+        states = await asyncio.gather(*(killed(f"{fate}{which}", which, fate) for which in range(requests)))
+        assert all(state in told.ends for state in states), f"{fate}: {states}"
+        order = [told.ends.index(state) for state in states]
+        assert all(one <= other for one, other in pairwise(order)), f"{fate}: {states}"
+        # Not their ttl: it is gone in the moment between the end of a key's time and its removal.
+        assert all(leaf.expiration for leaf in (await leaves(client, "/_etcdorm/locks")).values())
+        assert states[0 if fate == "before" else -1] == told.ends[0 if fate == "before" else -1]
 
 
-async def _run(url: str, verb: str, name: str, which: int, fate: Fate) -> bool:
-    """Whether the writer was killed: it is not when it had fewer writes than ``which``."""
-    code = await exit_code_of(crash, url, verb, name, which, fate)
-    assert code in (0, -signal.SIGKILL)
-    return code != 0
-
-
-async def _next_save(session: Session, name: str, found: Thing | None) -> None:
+async def go_on(case: Case, session: Session, client: Client, name: str, found: Thing | None) -> None:
+    """Another session saves, deletes and makes anew; nothing of the dead one comes up, and nothing of it stays."""
     if found is None:
-        await session.save(Thing(name=name, a="next", labels={"n": "next"}))
+        found = await session.save(case.model(name=name, a="next", labels={"n": "next"}))
     else:
         found.a, found.b, found.labels = "next", None, {"n": "next"}
         await session.save(found)
+    assert await session.load(case.model, name) == found
+    await check_keys(case, client, found)
+    await session.delete(found)
+    assert await session.get(case.model, name) is None
+    await check_nothing_lasts(case, session, client, name)
+    found = await session.save(case.model(name=name, a="anew"), ttl=LONG)
+    assert await session.load(case.model, name) == found
+    await check_keys(case, client, found)
 
 
-async def _check_plain_keys(etcd: EtcdServer, name: str) -> None:
-    """The plain keys say what the next writer saved; nothing of the dead one's is left to come up."""
-    async with Client(etcd.url) as client:
-        result = await client.read(f"/things/{name}", recursive=True)
-    keys = {leaf.key.removeprefix(f"/things/{name}/"): leaf for leaf in result.leaves}
-    plain = {key: leaf.value for key, leaf in keys.items() if not key.startswith("@") and leaf.expiration is None}
-    assert plain == {"a": "next", "labels/n": "next"}
-    assert f'"id":"{keys["@applied"].value}"' in (keys["@commit"].value or "")
+async def check_nothing_lasts(case: Case, session: Session, client: Client, name: str) -> None:
+    """Where a session has met no record, there is nothing that will not be gone by itself within seconds."""
+    await janitor_of(session)
+    keys = await leaves(client, case.model.key(name))
+    lasting = {key for key, leaf in keys.items() if leaf.expiration is None}
+    assert lasting == ({"note", COMMIT} if case.others else set())
+
+
+async def check_keys(case: Case, client: Client, thing: Thing) -> None:
+    """What etcd holds says what this object says, and what does not will be gone by itself within seconds."""
+    keys = await leaves(client, type(thing).key(thing.name))
+    for key, leaf in list(keys.items()):
+        if is_reservation(leaf.value or "", expires=leaf.ttl is not None):
+            assert (leaf.ttl or 0) <= RESERVATION_TTL
+            del keys[key]
+    plain = {key: leaf.value for key, leaf in keys.items() if key not in BOOKKEEPING}
+    if case.model is not Node:
+        assert json.loads(without_fence(plain[""] or "")) == thing.model_dump(exclude={"name"})
+        return
+    expected = {"a": thing.a, **{f"labels/{name}": text for name, text in thing.labels.items()}}
+    assert plain == expected | ({"note": "theirs"} if case.others else {})
+    commit = Commit.from_text(keys[COMMIT].value or "")
+    assert keys[APPLIED].value == commit.id
+    if LEASE in keys and keys[LEASE].value != commit.lease:
+        assert keys[LEASE].ttl is not None
+
+
+async def test_of_many_that_are_saved_each_is_there_or_not(etcd: EtcdServer, session: Session, client: Client) -> None:
+    requests = await exit_code_of(live, etcd.url, "save all", "dry", NEVER, "before")
+    for which in range(requests):
+        assert await exit_code_of(live, etcd.url, "save all", f"x{which}-", which, "before") == -signal.SIGKILL
+        things = [Node(name=f"x{which}-{number}", a="new") for number in range(3)]
+        for thing in things:
+            assert await session.get(Node, thing.name) in (None, thing)
+            thing.a = "next"
+            await session.save(thing, on_conflict="overwrite")
+            await check_keys(CASES["save all"], client, thing)
+
+
+@pytest.mark.parametrize("ttl", [None, LONG], ids=["for good", "with a ttl"])
+async def test_an_appender_that_is_killed_leaves_its_record_or_nothing(
+    etcd: EtcdServer, session: Session, client: Client, ttl: int | None
+) -> None:
+    name = "ttl" if ttl else ""
+    async with session.tail(Line) as lines:
+        deaths: tuple[tuple[int, Fate], ...] = ((0, "before"), (0, "after"), (1, "before"), (1, "after"), (2, "before"))
+        for which, fate in deaths:
+            code = await exit_code_of(live, etcd.url, "append", name, which, fate)
+            assert code == (2 if which == 2 else -signal.SIGKILL)
+            landed = (which, fate) in ((1, "after"), (2, "before"))
+            after = await session.append(Line(text="after"))
+            # A reservation that a dead one has left holds the next ones up until it evaporates.
+            for key, leaf in (await leaves(client, "/log")).items():
+                if is_reservation(leaf.value or "", expires=leaf.ttl is not None):
+                    await expire(client, f"/log/{key}")
+            found = [await soon(lines) for _ in range(1 + landed)]
+            assert [line.text for line in found] == ["of one who dies", "after"][not landed :]
+            assert found[-1] == after
+            assert (await session.records(Line))[-len(found) :] == found
+            assert (found[0].etcd is not None and found[0].etcd.ttl is not None) is (landed and ttl is not None)
+
+
+async def test_who_is_killed_while_trimming_has_deleted_none_but_the_oldest(etcd: EtcdServer, session: Session) -> None:
+    for which in range(4):
+        lines = [await session.append(Line(text=str(number))) for number in range(4)]
+        code = await exit_code_of(live, etcd.url, "trim", "x", which, "before")
+        assert code == -signal.SIGKILL
+        left = await session.records(Line)
+        assert left[-1] == lines[-1]
+        assert await session.trim(Line, keep=1) == len(left) - 1
+        assert await session.trim(Line, keep=0) == 1

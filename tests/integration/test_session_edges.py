@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
 
 import pytest
 
@@ -28,7 +27,7 @@ from etcdorm.v2.request import Request
 from etcdorm.v2.store import V2Store
 from tests.support.lossy import LossyClient
 from tests.support.models import Doc, Node, Service
-from tests.support.raw import expire, flush_history, indexes, leaves, texts, until_gone
+from tests.support.raw import expire, flush_history, leaves, texts, until_gone
 
 
 class Zone(EtcdModel, path="/zones/{zone}"):
@@ -335,30 +334,6 @@ async def test_a_document_that_is_made_while_another_creator_is_slow_stays(etcd:
         with pytest.raises(AlreadyExistsError):
             await late.save(Doc(name="d", host="late"))
     assert (await session.load(Doc, "d")).host == "new"
-
-
-async def test_a_slow_waiter_takes_no_lock_away_from_who_got_it_meanwhile(
-    etcd: EtcdServer, session: Session, client: Client
-) -> None:
-    first, second, sent = AsyncExitStack(), AsyncExitStack(), asyncio.Event()
-    await first.enter_async_context(session.lock("job", ttl=60))
-    tokens: list[int] = []
-
-    async def take() -> None:
-        tokens.append((await second.enter_async_context(session.lock("job", ttl=60))).token)
-
-    async def note() -> None:
-        sent.set()
-
-    slow = Slow(etcd.url, {-1: first.aclose, 1: take, -2: note})
-    async with Session(V2Store(slow)) as late, asyncio.timeout(20), asyncio.TaskGroup() as group:
-        third = AsyncExitStack()
-        waiting = group.create_task(third.enter_async_context(late.lock("job")))
-        await sent.wait()
-        assert await indexes(client, "/_etcdorm/locks") == {"job": tokens[0]}
-        await second.aclose()
-        await waiting
-        await third.aclose()
 
 
 async def test_a_directory_is_never_removed_for_a_document(session: Session, client: Client) -> None:

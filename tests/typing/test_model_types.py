@@ -6,7 +6,7 @@ What has to be refused carries a ``type: ignore``: a checker that takes it says 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, assert_type
+from typing import TYPE_CHECKING, Annotated, assert_type
 
 from pydantic import BaseModel, Field
 
@@ -86,38 +86,40 @@ def markers(merge: Merge) -> None:
     AsJson("limits")  # type: ignore[call-arg]
 
 
-class Hooked(EtcdModel, path="/hooked/{name}"):
-    name: str
+if TYPE_CHECKING:  # some of it is refused when it is run
 
-    @before_save
-    def saving(self) -> None: ...
+    class Hooked(EtcdModel, path="/hooked/{name}"):
+        name: str
 
-    @after_save
-    async def saved(self) -> None: ...
+        @before_save
+        def saving(self) -> None: ...
 
-    @before_load
-    @classmethod
-    async def reading(cls, path: str) -> None: ...
+        @after_save
+        async def saved(self) -> None: ...
 
-    @after_load
-    def loaded(self) -> None: ...
+        @before_load
+        @classmethod
+        async def reading(cls, path: str) -> None: ...
 
-    @before_delete
-    async def deleting(self) -> None: ...
+        @after_load
+        def loaded(self) -> None: ...
 
-    @after_delete
-    def deleted(self) -> None: ...
+        @before_delete
+        async def deleting(self) -> None: ...
 
-    @before_save  # type: ignore[type-var]
-    def returning(self) -> int:
-        return 0
+        @after_delete
+        def deleted(self) -> None: ...
 
-    @after_load  # type: ignore[type-var]
-    def wanting(self, more: str) -> None: ...
+        @before_save  # type: ignore[type-var]
+        def returning(self) -> int:
+            return 0
 
-    @before_load  # type: ignore[type-var]
-    @classmethod
-    def without_path(cls) -> None: ...
+        @after_load  # type: ignore[type-var]
+        def wanting(self, more: str) -> None: ...
+
+        @before_load  # type: ignore[type-var]
+        @classmethod
+        def without_path(cls) -> None: ...
 
 
 async def hooks_stay_methods(hooked: Hooked) -> None:

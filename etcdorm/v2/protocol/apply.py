@@ -47,9 +47,9 @@ def apply(commit: Commit, mine: Snapshot, *, trusted: bool, expected: Mapping[st
     ``mine`` is the record as it was loaded, with the new ``@commit`` in it. Its indexes may be worked from
     (``trusted``) only when the commit deletes nothing, takes nothing over and has no lease to check. ``expected``
     holds the texts that a pending key may have by this save or the ones before: any other is an edit from outside.
-    Raises: LeaseLapsedError.
+    Raises: LeaseLapsedError; UnconfirmedError when no look has shown that the lease was still there.
     """
-    path = mine.path
+    path, exists = mine.path, commit.lease is None
     overwritten: set[str] = set()
     snapshot = mine if trusted else None
     quiet = 0 if trusted else mine.keys[COMMIT].index
@@ -57,10 +57,11 @@ def apply(commit: Commit, mine: Snapshot, *, trusted: bool, expected: Mapping[st
         for attempt in range(ATTEMPTS):
             if snapshot is None:
                 snapshot = yield from look(path)
+                if _has_lapsed(commit, snapshot):
+                    raise lapsed(path)
                 if snapshot.commit is None or snapshot.commit.id != commit.id:
                     return Saved(mine, frozenset(overwritten))
-                if snapshot.lapsed:
-                    raise lapsed(path)
+                exists = True
             work = list(_work(path, commit, snapshot, quiet))
             overwritten |= _foreign(snapshot, expected)
             if work:
@@ -79,6 +80,11 @@ def apply(commit: Commit, mine: Snapshot, *, trusted: bool, expected: Mapping[st
     except LeaseLapsedError:
         raise
     except EtcdormError as error:
+        if not exists:
+            raise UnconfirmedError(
+                f"{path}: the save was committed, but whether its TTL had run out by then can't be told ({error}); "
+                "load the record and look"
+            ) from error
         return Saved(mine, frozenset(overwritten), error)
     return Saved(mine, frozenset(overwritten), EtcdormError(f"{path}: other writers kept moving the keys"))
 
@@ -115,6 +121,14 @@ def lapsed(path: Path) -> LeaseLapsedError:
         f"{path}: its TTL ran out before this call could keep it, so the record does not exist any more; "
         "save the object as a new one to register again"
     )
+
+
+def _has_lapsed(commit: Commit, now: Snapshot) -> bool:
+    """Whether the record of this commit has come to its end by its TTL; what another one has made of its remains has
+    another lease. Once it is deleted that can't be told any more."""
+    if commit.lease is None or now.commit is None or now.commit.deleted:
+        return False
+    return now.lapsed or now.commit.lease != commit.lease
 
 
 def _work(path: Path, commit: Commit, snapshot: Snapshot, quiet: int) -> Iterator[Request]:

@@ -123,7 +123,7 @@ def _commit(
     mine = with_commit(base, commit, landed.index)
     if lease is not None and ttl is not KEEP:
         yield from set_lease(path, commit, ttl)
-    if landed.superseded:
+    if landed.superseded and lease is None:
         return Saved(mine)
     # What was carried over may still be on its way from the writers before us; the other keys are quiet, and show
     # either what they held when they were loaded, or what we write.

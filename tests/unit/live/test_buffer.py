@@ -60,6 +60,8 @@ class Driver:
         event = changed(path, old, new, initial=initial)
         if event.old is not None:
             event = replace(event, old=replace(event.old, created=len(self.put)))
+        if event.new is not None:
+            event = replace(event, new=replace(event.new, created=len(self.put)))
         self.state[path] = new
         self.put.append(event)
         self.starts += self.buffer.put(event)

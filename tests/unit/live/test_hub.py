@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from etcdorm import Change, Created, Deleted, EtcdModel, Expired, Feed, Session, UnavailableError, Updated
+from etcdorm import Change, Created, Deleted, EtcdModel, Expired, Feed, Session, UnavailableError, Updated, UsageError
 from tests.support.memory_etcd import MemoryEtcd
 from tests.support.memory_store import MemoryStore
 from tests.support.models import Dc, Node, Rack
@@ -204,7 +204,7 @@ async def test_feeds_end_with_their_session() -> None:
         waiting = asyncio.create_task(anext(feed))
         await settle()
         await session.close()
-        with pytest.raises(StopAsyncIteration):
+        with pytest.raises(UsageError, match="this session was closed"):
             await waiting
         assert not etcd.listeners
     assert [change async for change in feed] == []

@@ -127,6 +127,18 @@ async def test_nobody_else_may_read_the_file_and_nothing_is_left_beside_it(file:
     assert list(file.parent.iterdir()) == [file]
 
 
+async def test_it_ends_when_the_session_is_closed_while_etcd_is_away(file: FilePath) -> None:
+    await fill(file, 1)
+    session = Session(away())
+    async with session.table(Node, last_good=file, patience=0) as nodes:
+        await session.close()
+        with pytest.raises(UsageError, match="this session was closed"):
+            await nodes.wait_ready()
+        assert (list(nodes), nodes.stale) == (["a"], True)
+    with pytest.raises(UsageError, match="this session was closed"):
+        await session.watch(Node).__aenter__()
+
+
 async def test_the_file_of_an_etcd_that_never_answered_stays_as_it_is(file: FilePath) -> None:
     await fill(file, 1)
     before = file.read_bytes()
