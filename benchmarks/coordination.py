@@ -101,6 +101,7 @@ async def keeping(url: str, leases: int, ttl: int, seconds: float) -> Keeping:
         for start in range(0, leases, _AT_ONCE):
             made = (client.write(Record.key(id), "{}", ttl=600) for id in range(start, min(start + _AT_ONCE, leases)))
             await asyncio.gather(*made)
+        await client.write("/key", "x")
         records = await session.list(Record)
         async with AsyncExitStack() as stack:
             kept = []

@@ -11,7 +11,7 @@ from etcdorm.live.kept import Kept
 from etcdorm.live.lastgood import Keeper
 from etcdorm.mapping import EtcdModel, Schema
 from etcdorm.mapping.frozen import freeze
-from etcdorm.mapping.merge import edited
+from etcdorm.mapping.merge import differ
 from etcdorm.path import Path
 from etcdorm.store import Collection
 
@@ -84,7 +84,7 @@ class Live(Kept[M]):
         def call() -> Awaitable[object] | object:
             nonlocal old
             before, old = old, self.get()
-            return callback(before, old) if _differ(before, old, wanted) else None
+            return callback(before, old) if differ(before, old, wanted) else None
 
         return self._listen(call, lambda changed: None, debounce)
 
@@ -98,7 +98,7 @@ class Live(Kept[M]):
         """
         while True:
             value = self.get()
-            if value is not None and _differ(last, value, None):
+            if value is not None and differ(last, value, None):
                 return value
             if self._mirror.has_ended:
                 raise StopAsyncIteration
@@ -118,15 +118,3 @@ class _Values(Generic[M]):
     async def __anext__(self) -> M:
         self._last = await self._live._after(self._last)
         return self._last
-
-
-def _differ(before: M | None, now: M | None, wanted: tuple[str, ...] | None) -> bool:
-    """Whether two values differ in one of some fields, or in any."""
-    if before is None or now is None:
-        return before is not now
-    changed = edited(before, now) if before is not now else ()
-    if wanted is None:
-        return bool(changed)
-    return any(
-        f"{name}.".startswith(f"{field}.") or f"{field}.".startswith(f"{name}.") for name in changed for field in wanted
-    )

@@ -52,6 +52,18 @@ def edited(before: M, after: M) -> tuple[str, ...]:
     return tuple(_differences(before, after, ""))
 
 
+def differ(before: M | None, after: M | None, fields: tuple[str, ...] | None) -> bool:
+    """Whether two values differ in one of some fields (``port``; ``labels`` for all in it), or with None, in any."""
+    if before is None or after is None:
+        return before is not after
+    changed = edited(before, after) if before is not after else ()
+    if fields is None:
+        return bool(changed)
+    return any(
+        f"{name}.".startswith(f"{field}.") or f"{field}.".startswith(f"{name}.") for name in changed for field in fields
+    )
+
+
 class _Merging:
     def __init__(self, *, rules: bool) -> None:
         self._has_rules = rules

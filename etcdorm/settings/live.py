@@ -15,7 +15,7 @@ from etcdorm.finish import end
 from etcdorm.live.hub import Hub, Hubs
 from etcdorm.live.inbox import Newest
 from etcdorm.live.listeners import Listeners
-from etcdorm.mapping.merge import edited
+from etcdorm.mapping.merge import differ, edited
 from etcdorm.session import Session
 from etcdorm.settings.assembly import Assembled, Assembly, Explanation, Fields
 from etcdorm.settings.names import FieldPath
@@ -132,7 +132,7 @@ class LiveSettings(Generic[S]):
         def call() -> Awaitable[object] | object:
             nonlocal old
             before, old = old, self._value
-            return callback(before, old) if _differ(before, old, names) else None
+            return callback(before, old) if differ(before, old, names) else None
 
         listener = self._listeners.add(call, debounce)
         self._touch.append(listener.touch)
@@ -235,14 +235,6 @@ class _Follower:
 async def _made(assembly: Assembly[S], fields: Sequence[Fields]) -> Assembled[S]:
     """Not in the loop's thread: a source may read files, or ask another service."""
     return await asyncio.to_thread(assembly.make, list(fields))
-
-
-def _differ(before: BaseSettings, now: BaseSettings, names: tuple[str, ...] | None) -> bool:
-    """Whether two settings differ in one of some fields, or in any."""
-    changed = edited(before, now)
-    if names is None:
-        return bool(changed)
-    return any(f"{one}.".startswith(f"{two}.") or f"{two}.".startswith(f"{one}.") for one in changed for two in names)
 
 
 def _why(error: Exception) -> str:

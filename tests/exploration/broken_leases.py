@@ -108,7 +108,6 @@ def a_lost_touch_counts_as_not_sent() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(touching, "maybe_touched", unavailable)
-        patch.setattr(document, "maybe_touched", unavailable)
         yield
 
 

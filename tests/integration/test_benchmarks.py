@@ -12,7 +12,7 @@ from urllib.parse import urlencode, urlsplit
 
 import pytest
 
-from benchmarks import calls, timing, watching
+from benchmarks import calls, coordination, timing, watching
 from benchmarks.contenders.floor import Floor
 from benchmarks.contenders.found import CALLERS, FLOOR, OURS, TUNED, WATCHERS, Found, find
 from benchmarks.contenders.port import Blocking, Contender
@@ -133,6 +133,14 @@ def test_the_command_refuses_what_can_not_be_measured() -> None:
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 2
     assert "events up to 900" in ended.stderr
+
+
+async def test_hand_overs_and_kept_records_are_measured(etcd: EtcdServer) -> None:
+    found = await coordination.hand_over(etcd.url, 3)
+    assert len(found.seconds) == 3
+    kept = await coordination.keeping(etcd.url, 20, 3, 1.0)
+    assert (kept.leases, kept.lost) == (20, 0)
+    assert 0 < kept.busiest <= kept.refreshes
 
 
 class Urllib:

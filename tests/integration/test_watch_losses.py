@@ -122,9 +122,16 @@ async def test_a_raw_stream_whose_reader_pauses_falls_silent(etcd: EtcdServer, c
 
 
 async def test_a_watch_whose_consumer_pauses_brings_everything(client: Client) -> None:
-    async with client.eternal_watch("/w", recursive=True) as events:
-        written = await write_many(client, MANY, size=SIZE)
-        assert indexes(await take(events, MANY)) == written
+    async with asyncio.timeout(6 * DEADLINE):
+        while True:
+            async with client.eternal_watch("/w", recursive=True) as events:
+                written = await write_many(client, MANY, size=SIZE)
+                try:
+                    found = indexes(await take(events, MANY))
+                except EtcdEventIndexCleared:
+                    continue  # a busy machine kept the watch from keeping up, and it said so: once more, then
+            assert found == written
+            break
 
 
 async def test_a_watch_keeps_up_with_many_writers_or_says_that_it_could_not(client: Client) -> None:

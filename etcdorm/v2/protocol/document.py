@@ -5,10 +5,9 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from etcdorm.errors import EtcdormError, LeaseLapsedError, RefusedError, UnconfirmedError, UsageError
+from etcdorm.errors import EtcdormError, RefusedError, UnconfirmedError
 from etcdorm.path import Path
 from etcdorm.store.types import KEEP, Owns, StaleRecord, Ttl
-from etcdorm.v2.protocol.apply import lapsed
 from etcdorm.v2.protocol.commit import RESERVATION_TTL, reservation
 from etcdorm.v2.protocol.fence import check, fence_of, raised, with_fence
 from etcdorm.v2.protocol.snapshot import Key, Snapshot
@@ -20,7 +19,6 @@ from etcdorm.v2.protocol.steps import (
     Drop,
     Lost,
     Pause,
-    Refresh,
     Refused,
     Request,
     Reserve,
@@ -29,7 +27,7 @@ from etcdorm.v2.protocol.steps import (
     look,
     one,
 )
-from etcdorm.v2.protocol.touch import maybe_touched, untimed
+from etcdorm.v2.protocol.touch import put_off
 
 
 def create(path: Path, text: str, *, id: str, owns: Owns, ttl: int | None) -> Steps[Snapshot]:
@@ -119,30 +117,15 @@ def touch(base: Snapshot, ttl: int) -> Steps[Snapshot]:
 
     Raises: LeaseLapsedError when it is gone; UsageError when the TTL was taken away meanwhile; UnconfirmedError.
     """
-    path, before, lost = base.path, base.keys[""], False
-    known = before
-    try:
-        while True:
-            outcome = yield from one(Refresh(path, ttl, index=known.index))
-            if isinstance(outcome, Done):
-                index = outcome.index if _same(known, before) else before.index
-                return base.with_keys({"": Key(before.value, index, before.created, expires=True, ttl=ttl)})
-            if isinstance(outcome, Refused) and outcome.code not in (MISSING, MISMATCH):
-                raise outcome.error
-            lost = lost or isinstance(outcome, Lost)
-            now = yield from look(path)
-            found = now.keys.get("")
-            if found is None or found.reserved or found.created != before.created:
-                raise lapsed(path)
-            if not found.expires:
-                raise untimed(path)
-            known = found
-    except (LeaseLapsedError, UsageError):
-        raise
-    except EtcdormError as error:
-        if lost:
-            raise maybe_touched(path) from error
-        raise
+    before = base.keys[""]
+
+    def still(now: Snapshot) -> Key | None:
+        found = now.keys.get("")
+        return None if found is None or found.reserved or found.created != before.created else found
+
+    key, moved = yield from put_off(base.path, "", before, ttl, still)
+    index = moved if _same(key, before) else before.index
+    return base.with_keys({"": Key(before.value, index, before.created, expires=True, ttl=ttl)})
 
 
 def _swap(base: Snapshot, text: str, ttl: Ttl, *, unique: bool = False) -> Steps[Snapshot]:

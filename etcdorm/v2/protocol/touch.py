@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from etcdorm.errors import EtcdormError, LeaseLapsedError, UnconfirmedError, UsageError
 from etcdorm.path import Path
 from etcdorm.v2.protocol.apply import lapsed
@@ -19,34 +21,50 @@ def touch(base: Snapshot, ttl: int) -> Steps[Snapshot]:
     Raises: LeaseLapsedError; UsageError when the TTL was taken away meanwhile; UnconfirmedError.
     """
     assert base.commit is not None
-    path, lease, key = base.path, base.commit.lease, base.keys[LEASE]
+    lease = base.commit.lease
+
+    def still(now: Snapshot) -> Key | None:
+        found = now.keys.get(LEASE)
+        if found is None or now.commit is None or now.lapsed:
+            return None
+        return found if found.value == lease == now.commit.lease else None
+
+    key, index = yield from put_off(base.path, LEASE, base.keys[LEASE], ttl, still)
+    return base.with_keys({LEASE: Key(key.value, index, key.created, expires=True, ttl=ttl)})
+
+
+def put_off(
+    path: Path, name: str, known: Key, ttl: int, still: Callable[[Snapshot], Key | None]
+) -> Steps[tuple[Key, int]]:
+    """Refresh the key ``name`` of the record at ``path``, as it is ``known`` or as ``still`` finds it in a look.
+
+    Returns what it was just before, and its new modifiedIndex.
+    Raises: LeaseLapsedError when ``still`` finds it no more; UsageError when its TTL was taken away meanwhile;
+        UnconfirmedError.
+    """
     lost = False
     try:
         while True:
-            outcome = yield from one(Refresh(path / LEASE, ttl, index=key.index))
+            outcome = yield from one(Refresh(path / name, ttl, index=known.index))
             if isinstance(outcome, Done):
-                moved = Key(key.value, outcome.index, key.created, expires=True, ttl=ttl)
-                return base.with_keys({LEASE: moved})
+                return known, outcome.index
             if isinstance(outcome, Refused) and outcome.code not in (MISSING, MISMATCH):
                 raise outcome.error
             lost = lost or isinstance(outcome, Lost)
-            now = yield from look(path)
-            found = now.keys.get(LEASE)
-            if found is None or found.value != lease or now.commit is None or now.commit.lease != lease or now.lapsed:
+            found = still((yield from look(path)))
+            if found is None:
                 raise lapsed(path)
             if not found.expires:
-                raise untimed(path)
-            key = found
+                raise UsageError(
+                    f"{path} has no TTL to put off any more: a save has taken it away since this was loaded"
+                )
+            known = found
     except (LeaseLapsedError, UsageError):
         raise
     except EtcdormError as error:
         if lost:
             raise maybe_touched(path) from error
         raise
-
-
-def untimed(path: Path) -> UsageError:
-    return UsageError(f"{path} has no TTL to put off any more: a save has taken it away since this was loaded")
 
 
 def maybe_touched(path: Path) -> UnconfirmedError:

@@ -71,6 +71,13 @@ class Driver:
         if event is not None:
             self.taken.append(event)
 
+    def run(self, steps: list[tuple[Path, str] | None]) -> None:
+        for step in steps:
+            if step is None:
+                self.take()
+            else:
+                self.change(*step)
+
 
 @settings(deadline=None)
 @given(STEPS, st.integers(1, 4), st.integers(0, 3))
@@ -79,10 +86,7 @@ def test_what_is_taken_leads_from_each_told_state_to_the_newest(
 ) -> None:
     driver = Driver(Buffer(limit), initial)
     for step in steps:
-        if step is None:
-            driver.take()
-        else:
-            driver.change(*step)
+        driver.run([step])
         assert len(driver.buffer) <= limit + len(PATHS)
     driver.taken += all_of(driver.buffer)
     told: dict[Path, str | None] = {}
@@ -101,11 +105,7 @@ def test_between_marked_changes_and_without_any_every_change_comes_as_it_was(
     steps: list[tuple[Path, str] | None], limit: int, initial: int
 ) -> None:
     driver = Driver(Buffer(limit), initial)
-    for step in steps:
-        if step is None:
-            driver.take()
-        else:
-            driver.change(*step)
+    driver.run(steps)
     driver.taken += all_of(driver.buffer)
     driver.change(Path.parse("/nodes/last"), "x")
     driver.take()
@@ -125,11 +125,7 @@ def test_a_strict_one_gives_every_change_up_to_where_it_is_over(
     steps: list[tuple[Path, str] | None], limit: int, initial: int
 ) -> None:
     driver = Driver(Buffer(limit, strict=True), initial)
-    for step in steps:
-        if step is None:
-            driver.take()
-        else:
-            driver.change(*step)
+    driver.run(steps)
     driver.taken += all_of(driver.buffer)
     assert driver.taken == driver.put[: len(driver.taken)]
     assert driver.buffer.over == (len(driver.taken) < len(driver.put))
