@@ -8,6 +8,7 @@ import logging
 import os
 import secrets
 import socket
+from collections.abc import Awaitable
 from datetime import UTC, datetime
 
 from etcdorm.errors import EtcdormError, Holder, LeaseLapsedError, UnconfirmedError
@@ -37,6 +38,9 @@ class Contender:
         self._appending: asyncio.Task[Record] | None = None
         self._record: Record | None = None
         self._lease: KeptLease | None = None
+        self._writing = asyncio.Lock()
+        self._marking: asyncio.Task[None] | None = None
+        self._tidying: list[asyncio.Future[None]] = []
 
     @property
     def record(self) -> Record:
@@ -64,25 +68,28 @@ class Contender:
         await self._touch()
         self.lease.renewed(sent)
 
-    def hold(self) -> None:
-        """Write down, in a while, that this one holds the lock, and since when."""
+    def hold(self, *, awaited: bool) -> None:
+        """Write down that this one holds the lock, and since when.
+
+        At once when others wait: the next one learns by that whose place is given up then. Else in a while, as who
+        holds for less than that need not write at all.
+        """
         since = datetime.now(UTC)
+        if awaited:
+            self._marking = asyncio.create_task(self._mark_at_once(since), name=f"mark the holder of {self.directory}")
+        else:
+            self._keeper.next(self.lease, lambda: self._mark(since), after=min(_SOON, self._ttl / 10))
 
-        async def mark() -> None:
-            try:
-                text = self._text(since)
-                self._record = await self._store.commit(self.record, {"": text}, ttl=self._ttl)
-            except StaleRecord as stale:
-                if stale.current is None or not self._is_mine(stale.current):
-                    raise LeaseLapsedError(f"{self.record.path}: the place in the queue is gone") from None
-                self._record = stale.current
-                await self._touch()
-
-        self._keeper.next(self.lease, mark, after=min(_SOON, self._ttl / 10))
+    def afterwards(self, work: Awaitable[None]) -> None:
+        """Do what has time until the place is given up."""
+        self._tidying.append(asyncio.ensure_future(work))
 
     async def leave(self) -> None:
         """Give the place up; if that can't be done now, its TTL will."""
         left: float = self._ttl
+        if self._marking is not None:
+            await asyncio.wait([self._marking], timeout=_SOON)
+            await end(self._marking)
         if self._lease is not None:
             await self._keeper.stop(self._lease)
             left = max(0.0, self._ttl - self._lease.renewed_at.ago)
@@ -95,6 +102,8 @@ class Contender:
         finally:
             if self._appending is not None and not self._appending.done():
                 await end(self._appending)
+            if self._tidying:
+                await asyncio.wait(self._tidying)
 
     async def _append(self) -> Record:
         text = self._text(None)
@@ -112,7 +121,28 @@ class Contender:
         return next((record for record in line if self._is_mine(record)), None)
 
     async def _touch(self) -> None:
-        self._record = await self._store.touch(self.record, ttl=self._ttl)
+        async with self._writing:
+            self._record = await self._store.touch(self.record, ttl=self._ttl)
+
+    async def _mark_at_once(self, since: datetime) -> None:
+        sent = Moment.now()
+        try:
+            await self._mark(since)
+        except EtcdormError as error:
+            _log.debug("the lock %s: its holder could not be written down: %s", self.directory, error)
+        else:
+            self.lease.renewed(sent)
+
+    async def _mark(self, since: datetime) -> None:
+        async with self._writing:
+            try:
+                self._record = await self._store.commit(self.record, {"": self._text(since)}, ttl=self._ttl)
+                return
+            except StaleRecord as stale:
+                if stale.current is None or not self._is_mine(stale.current):
+                    raise LeaseLapsedError(f"{self.record.path}: the place in the queue is gone") from None
+                self._record = stale.current
+        await self._touch()
 
     async def _remove(self) -> None:
         record = self._record

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from types import TracebackType
 
 from etcdorm.errors import (
@@ -68,6 +68,8 @@ class Lock:
         self._prepare = prepare
         self._finish = finish
         self._contender: Contender | None = None
+        self._contended = False
+        """Others were seen in the queue."""
         self._guard: Guard | None = None
         self._held: Claim | None = None
 
@@ -78,7 +80,7 @@ class Lock:
                 origin = await self._store.origin()
             self._held = held = Claim(contender, self._store, origin)
             self._guard = Guard(contender.lease)
-            contender.hold()
+            contender.hold(awaited=self._contended)
             enter(held)
             if self._prepare is not None:
                 await self._prepare(held)
@@ -150,13 +152,14 @@ class Lock:
         line = await self._store.sequence(queue_at(self._path), fresh=fresh)
         mine = [number for number, record in enumerate(line) if record.path == contender.record.path]
         before = line[: mine[0]] if mine else line
+        self._contended = self._contended or len(line) > 1 or not mine
         if mine and not before:
             return True
         self._check_not_held(before)
         if not self._blocking:
             raise self._taken(holder_of(before[0]) if before else None)
         if mine:
-            return await self._gone(before[-1], first=len(before) == 1)
+            return await self._gone(contender, before[-1], first=len(before) == 1)
         # An append before this one's is under way. If it is not done in a moment, its process may be dead.
         if pauses < _PAUSES:
             await asyncio.sleep(_pause(pauses))
@@ -164,17 +167,21 @@ class Lock:
             await self._settled(contender, after=line[-1].path.segments[-1] if line else "")
         return False
 
-    async def _gone(self, before: Record, *, first: bool) -> bool:
+    async def _gone(self, contender: Contender, before: Record, *, first: bool) -> bool:
         """Wait until a place is given up; True when it was that of the holder, so that the next one holds now."""
         first = first or is_marked(before)
         where = Collection(before.path, len(before.path.segments), lambda path: path == before.path)
-        async with self._store.watch(where) as events:
+        watch = self._store.watch(where)
+        events = await watch.__aenter__()
+        try:
             if await self._store.read(before.path, fresh=True) is None:
                 return first
             async for event in events:
                 if event.new is None:
                     return first
                 first = first or is_marked(event.new)
+        finally:
+            contender.afterwards(_closed(watch))  # whose turn it is need not wait for that
         raise UnavailableError(f"the lock {self._where}: the session was closed")
 
     async def _settled(self, contender: Contender, *, after: str) -> None:
@@ -232,6 +239,10 @@ async def holder(store: Store, path: Path) -> Holder | None:
     """Who holds the lock at a path now, or None."""
     line = await store.sequence(queue_at(path), fresh=True)
     return holder_of(line[0]) if line else None
+
+
+async def _closed(watch: AbstractAsyncContextManager[object]) -> None:
+    await watch.__aexit__(None, None, None)
 
 
 def _pause(tries: int) -> float:
