@@ -4,7 +4,7 @@ usage:
   python3 dev.py demo              start a real etcd and walk through what etcdorm does with it
   python3 dev.py test              every check: ruff, mypy, pyright, import-linter, pytest
   python3 dev.py test ARGUMENT...  pytest alone, with these arguments, as in: dev.py test tests/unit -k path
-  python3 dev.py bench             how fast the v2 client is, beside others, on a real etcd
+  python3 dev.py bench             how fast the v2 client and the mapper are, on a real etcd
   python3 dev.py bench --help      what else can be said to it
 
 The first run sets .venv up and takes its time; later runs start at once, until pyproject.toml changes.

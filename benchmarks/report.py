@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from benchmarks.contenders.found import OURS, STREAM, TUNED
+from benchmarks.mapper.goals import Goal
+from benchmarks.mapper.memory import Memory
 from benchmarks.pairs import Pair, Unit, cpu, over_floor, over_other, seconds, spread
 from benchmarks.timing import COLUMNS, Column
 from benchmarks.workload import OPERATIONS, Operation
@@ -58,6 +60,23 @@ def instructions(measured: Mapping[str, Mapping[Operation, float]], missing: Map
     lines = {name: [cell(name, operation) for operation in OPERATIONS] for name in measured}
     title = "Thousand instructions per call, and as a multiple of tuned aiohttp's"
     return table(title, list(OPERATIONS), lines) + notes(missing)
+
+
+def goals(title: str, measured: Mapping[Goal, Sequence[Pair]]) -> str:
+    """The multiples of time and CPU time, and whether the one of time is what was aimed at."""
+    lines = {}
+    for goal, pairs in measured.items():
+        time = over_floor(pairs, seconds)
+        met = "yes" if goal.is_met(time.median) else "NO"
+        lines[goal.name] = [str(time), str(over_floor(pairs, cpu)), str(goal), met]
+    return table(title, ["time", "CPU time", "goal", "met"], lines)
+
+
+def memory(memory: Memory) -> str:
+    return (
+        f"\nA listed model holds {memory.listed:.0f} bytes, a bare one {memory.bare:.0f}: "
+        f"{memory.listed / memory.bare:.2f} times as many\n"
+    )
 
 
 def table(title: str, header: Sequence[str], lines: Mapping[str, Sequence[str]]) -> str:

@@ -1,4 +1,4 @@
-"""The etcd that all contenders ask: in memory where that can be, so that no disk is measured."""
+"""The etcd that is asked: in memory where that can be, so that no disk is measured; or on one."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _MEMORY = Path("/dev/shm")
 
 
 @contextmanager
-def serving() -> Iterator[tuple[EtcdServer, str, int]]:
-    """A server, with its host and port."""
-    memory = str(_MEMORY) if _MEMORY.is_dir() else None
+def serving(*, disk: bool = False) -> Iterator[tuple[EtcdServer, str, int]]:
+    """A server, with its host and port; with ``disk``, one that waits for a disk, as a real one does."""
+    memory = str(_MEMORY) if _MEMORY.is_dir() and not disk else None
     with (
         tempfile.TemporaryDirectory(prefix="etcdorm-benchmark-", dir=memory) as data,
         EtcdServer(data_dir=data) as etcd,

@@ -51,8 +51,12 @@ class Plain(Aiohttp):
 
 class Tuned(Aiohttp):
     async def read(self, key: str) -> str:
-        value: str = (await self._ask("GET", key, None))["node"]["value"]
+        value: str = (await self.fetch(key))["node"]["value"]
         return value
+
+    async def fetch(self, key: str) -> Any:
+        """All that a GET of a key answers; the key may be followed by a query."""
+        return await self._ask("GET", key, None)
 
     async def write(self, key: str, value: str) -> int:
         return await self._put(key, f"value={value}")
@@ -73,7 +77,7 @@ class Tuned(Aiohttp):
                 headers=None if form is None else _FORM,
                 timeout=_NO_LIMITS,
             )
-            return from_json(await response.read())
+            return from_json(await response.read(), cache_strings="keys")
 
 
 class Stream(Aiohttp):

@@ -129,7 +129,8 @@ class ScalarCodec(_OneKey):
         return self.secret
 
     def encode(self, value: JsonValue, key: str, into: dict[str, str]) -> None:
-        into[key] = _checked(write(value), key)
+        text = write(value)
+        into[key] = text if text.isascii() else _checked(text, key)
 
     def decode(self, tree: Tree, problems: list[Problem]) -> Decoded:
         text = _text_of(tree, problems)

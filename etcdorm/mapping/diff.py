@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from etcdorm.mapping.tree import NULL, is_marker
 
@@ -40,8 +40,11 @@ def onto(
     return {key: after.get(key) for key in {**stored, **after} if stored.get(key) != after.get(key)}
 
 
-def _gone(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[str, ...]:
+def _gone(before: Iterable[str], after: Iterable[str]) -> tuple[str, ...]:
     """The directories, each with a slash at its end, that had keys and have none left."""
+    before = [key for key in before if "/" in key]
+    if not before:
+        return ()
     left = {directory for key in after for directory in _above(key)} | {f"{key}/" for key in after}
     return tuple({directory for key in before for directory in _above(key)} - left)
 

@@ -90,7 +90,7 @@ def put(
     if value is None and not codec.holds_null:
         into[join(directory, NULL, segment)] = ""
         return
-    key = join(directory, segment)
+    key = f"{directory}/{segment}" if directory else segment
     count = len(into)
     codec.encode(value, key, into)
     if len(into) == count and mark_empty:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from typing import TypeGuard
 
 import pydantic_core
 from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError
@@ -33,6 +34,9 @@ class KeyField:
         origin = bare(field.annotation).origin
         self.is_free_text: bool = isinstance(origin, type) and issubclass(origin, str) and not issubclass(origin, Enum)
         self.read: Read = codec.read
+        # Nothing is asked of it, so that each value is its own text; most keys are so, and all else here is dear.
+        asked = field.metadata or any(name.startswith(("str_", "json_encoders")) for name in model.model_config)
+        self._is_plain_text = field.annotation is str and not asked
         self._adapter: TypeAdapter[object] = TypeAdapter(field.rebuild_annotation(), config=model.model_config)
 
     def validate(self, value: object) -> object:
@@ -53,6 +57,8 @@ class KeyField:
         """
         if value is None:
             raise UsageError(f"{self.label} is None, but it is part of the path; give it a value, or use append()")
+        if self._is_own_text(value):
+            return value
         try:
             text = write(self.dump(value))
             readable = same(value, self._parse(text))
@@ -72,8 +78,13 @@ class KeyField:
 
     def dump(self, value: object) -> JsonValue:
         """The value as JSON validation reads it."""
+        if self._is_own_text(value):
+            return value
         values: JsonValue = self._adapter.dump_python(value, mode="json", round_trip=True, warnings="none")
         return values
+
+    def _is_own_text(self, value: object) -> TypeGuard[str]:
+        return self._is_plain_text and type(value) is str and value.isascii()
 
     def _parse(self, text: str) -> object:
         return self._adapter.validate_json(pydantic_core.to_json(self.read(text)))

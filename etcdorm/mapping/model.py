@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self, Unpack, get_args
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
@@ -36,19 +36,30 @@ _PLACE = "__etcd_place__"
 class Place:
     """Where a model was loaded from or saved to, and as what it was seen there."""
 
-    path: str
-    version: int
-    created_index: int
-    modified_index: int
-    record: Record = field(repr=False)
-    read_at: float = field(repr=False)
+    record: Record
+    read_at: float
     """When the record was read, by ``time.monotonic()``."""
 
     @classmethod
     def of(cls, record: Record, *, read_at: float | None = None) -> Place:
         """The place of a record that was read just now, or at ``read_at``."""
-        now = time.monotonic() if read_at is None else read_at
-        return cls(str(record.path), record.version, record.created, record.modified, record, now)
+        return cls(record, time.monotonic() if read_at is None else read_at)
+
+    @property
+    def path(self) -> str:
+        return str(self.record.path)
+
+    @property
+    def version(self) -> int:
+        return self.record.version
+
+    @property
+    def created_index(self) -> int:
+        return self.record.created
+
+    @property
+    def modified_index(self) -> int:
+        return self.record.modified
 
     @property
     def ttl(self) -> float | None:
@@ -56,6 +67,10 @@ class Place:
         if self.record.ttl is None:
             return None
         return max(0.0, self.record.ttl - (time.monotonic() - self.read_at))
+
+    def __repr__(self) -> str:
+        facts = ("path", "version", "created_index", "modified_index")
+        return f"Place({', '.join(f'{name}={getattr(self, name)!r}' for name in facts)})"
 
     def __deepcopy__(self, memo: dict[int, object]) -> Self:
         return self  # nothing in it changes, and a store's own detail may be no thing to copy

@@ -108,14 +108,14 @@ class Paths(Generic[M]):
 
     def misspelt(self, model: M, texts: Mapping[str, str]) -> list[str]:
         """The key fields that would not give these texts again: the model would be saved elsewhere."""
-
-        def differs(name: str) -> bool:
+        differing: list[str] = []
+        for name, text in texts.items():
             try:
-                return self._text_in(model, name) != texts[name]
+                if self._text_in(model, name) != text:
+                    differing.append(name)
             except UsageError:
-                return True
-
-        return [name for name in texts if differs(name)]
+                differing.append(name)
+        return differing
 
     def not_mine(self, path: Path) -> UsageError:
         return UsageError(f"{path} is not a path of {self.name}, which lies at {self.template.text!r}")

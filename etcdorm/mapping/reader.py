@@ -11,9 +11,10 @@ from pydantic_core import ErrorDetails
 from pydantic_core.core_schema import ErrorType
 
 from etcdorm.errors import FieldFailure
-from etcdorm.mapping.codecs import ABSENT, Location, Problem, from_json
+from etcdorm.mapping.codecs import ABSENT, Codec, Location, Problem, ScalarCodec, from_json
 from etcdorm.mapping.directories import ModelCodec
 from etcdorm.mapping.entries import readable
+from etcdorm.mapping.scalars import Read, read_text
 from etcdorm.mapping.tree import SCHEMA, Tree
 
 M = TypeVar("M", bound=BaseModel)
@@ -32,6 +33,14 @@ class Reader(Generic[M]):
     def __init__(self, model: type[M], codec: ModelCodec) -> None:
         self.model = model
         self.codec = codec
+        self._scalars: list[tuple[str, str, Read | None]] = []
+        self._others: list[tuple[str, str, Codec]] = []
+        for name, member in codec.members.items():
+            if isinstance(member.codec, ScalarCodec):
+                read = member.codec.read
+                self._scalars.append((name, member.segment, None if read is read_text else read))
+            else:
+                self._others.append((name, member.segment, member.codec))
 
     def read(self, fields: Mapping[str, str], keys: Mapping[str, JsonValue]) -> M | list[FieldFailure]:
         """The model, its key fields given apart; or the failures, with keys relative to the record.
@@ -54,6 +63,26 @@ class Reader(Generic[M]):
         return failures or model
 
     def _parse_directory(self, fields: Mapping[str, str], problems: list[Problem]) -> dict[str, JsonValue]:
+        if self.codec.extra is None and "/" not in "".join(fields):
+            return self._parse_flat(fields, problems)
+        return self._parse_tree(fields, problems)
+
+    def _parse_flat(self, fields: Mapping[str, str], problems: list[Problem]) -> dict[str, JsonValue]:
+        """What ``_parse_tree`` makes of keys without sub-directories, as most records are, at a third of the cost."""
+        found: dict[str, JsonValue] = {}
+        for name, segment, read in self._scalars:
+            text = fields.get(segment)
+            if text is not None:
+                found[name] = text if read is None else read(text)
+        for name, segment, codec in self._others:
+            text = fields.get(segment)
+            if text is not None:
+                value = codec.decode(Tree(segment, text), problems)
+                if value is not ABSENT:
+                    found[name] = value
+        return found
+
+    def _parse_tree(self, fields: Mapping[str, str], problems: list[Problem]) -> dict[str, JsonValue]:
         value = self.codec.decode(Tree.grow(fields), problems)
         return value if isinstance(value, dict) else {}
 

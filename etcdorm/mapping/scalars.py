@@ -7,25 +7,28 @@ does, because JSON validation wants a number where a number was: the type decide
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from fractions import Fraction
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from pathlib import PurePath
-from typing import Literal, get_args
+from typing import Final, Literal, get_args
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pydantic
 import pydantic_core
 from pydantic import JsonValue
+from pydantic_core import from_json
 
 from etcdorm.mapping.annotations import Bare, bare
 from etcdorm.mapping.secrets import secret_type
 
 Read = Callable[[str], JsonValue]
+
+_FLAGS: Final[Mapping[str, JsonValue]] = {"true": True, "false": False}
 
 _TEXTS: tuple[type, ...] = (
     str,
@@ -79,15 +82,17 @@ def read_text(text: str) -> JsonValue:
 
 def read_number(text: str) -> JsonValue:
     """A number where the text is one; otherwise the text, for Pydantic to read (``08080``, ``nan``, an ISO date)."""
+    if ":" in text:  # a time: to find that out by an error would be dear
+        return text
     try:
-        value = pydantic_core.from_json(text)
+        value = from_json(text)
     except ValueError:
         return text
     return value if type(value) in (int, float) else text
 
 
 def read_flag(text: str) -> JsonValue:
-    return {"true": True, "false": False}.get(text, text)
+    return _FLAGS.get(text, text)
 
 
 def reader(found: Bare) -> Read | None:

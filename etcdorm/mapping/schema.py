@@ -64,14 +64,18 @@ class Schema(Paths[M]):
         self.ttl: Final = ttl
         self.hooks: Final = Hooks.of(model)
         self.versions: Final = Versions(model, version)
+        self._in_path = set(template.fields)
         self._codec = compiler.compile(keys=template.fields)
         self._reader = Reader(model, self._codec)
 
-    def encode(self, model: M, *, document: bool, onto: Mapping[str, str] | None = None) -> dict[str, str]:
+    def encode(
+        self, model: M, *, document: bool, onto: Mapping[str, str] | None = None, to_write: bool = True
+    ) -> dict[str, str]:
         """The record's fields: relative keys and their texts; in a document, the one key "".
 
         ``onto`` is what the record holds now: a document's members that the model does not know are kept.
-        The fields are read back before they are returned, so that no value gets into etcd that would not come out.
+        If they are ``to_write``, they are read back before they are returned, so that no value gets into etcd that
+        would not come out.
         Raises: EncodeError naming the fields, never their values.
         """
         values = self._dump(model)
@@ -79,7 +83,8 @@ class Schema(Paths[M]):
             fields = self._write_document(values, onto or {}) if document else self._write_directory(values)
         except Unstorable as error:
             raise self._refusal([(self._codec.field(error.key), error.problem)]) from None
-        self._read_back(model, fields)
+        if to_write:
+            self._read_back(model, fields)
         return fields
 
     def decode(self, path: Path, fields: Mapping[str, str]) -> M:
@@ -114,7 +119,7 @@ class Schema(Paths[M]):
 
     def _dump(self, model: M) -> JsonValue:
         try:
-            return dump(model, without=set(self.keys))
+            return dump(model, without=self._in_path)
         except (ValueError, TypeError):
             names = [name for name in self._codec.members if not _can_be_dumped(model, name)]
         raise self._refusal((name, "Pydantic can't dump this value") for name in names or ["*"])

@@ -45,9 +45,11 @@ class Slot:
         return f"{self.start}{self._padded(text) if self.width else encode_segment(text)}{self.end}"
 
     def match(self, segment: str) -> str | None:
-        if not (segment.startswith(self.start) and segment.endswith(self.end)):
-            return None
-        inner = segment[len(self.start) : len(segment) - len(self.end)]
+        inner = segment
+        if self.start or self.end:
+            if not (segment.startswith(self.start) and segment.endswith(self.end)):
+                return None
+            inner = segment[len(self.start) : len(segment) - len(self.end)]
         try:  # "ab" starts with "ab" and ends with "b", but no text is encoded as the nothing that is left
             if not self.width:
                 return decode_segment(inner)
@@ -96,6 +98,14 @@ class Template:
         return tuple(segment.field for segment in self.segments if isinstance(segment, Slot))
 
     @cached_property
+    def _fixed(self) -> list[tuple[int, str]]:
+        return [(at, each.text) for at, each in enumerate(self.segments) if isinstance(each, Fixed)]
+
+    @cached_property
+    def _slots(self) -> list[tuple[int, Slot]]:
+        return [(at, each) for at, each in enumerate(self.segments) if isinstance(each, Slot)]
+
+    @cached_property
     def prefix(self) -> Path:
         """The literal part before the first field."""
         return self.collection({}).prefix
@@ -115,17 +125,18 @@ class Template:
 
     def match(self, path: Path) -> dict[str, str] | None:
         """The key texts that ``format`` makes ``path`` of, or None when there are none."""
-        if len(path.segments) != len(self.segments):
+        segments = path.segments
+        if len(segments) != len(self.segments):
             return None
-        texts: dict[str, str] = {}
-        for expected, segment in zip(self.segments, path.segments, strict=True):
-            if isinstance(expected, Slot):
-                text = expected.match(segment)
-                if text is None:
-                    return None
-                texts[expected.field] = text
-            elif expected.text != segment:
+        for at, fixed in self._fixed:
+            if segments[at] != fixed:
                 return None
+        texts: dict[str, str] = {}
+        for at, slot in self._slots:
+            text = slot.match(segments[at])
+            if text is None:
+                return None
+            texts[slot.field] = text
         return texts
 
     def collection(self, texts: Mapping[str, str]) -> Collection:
@@ -138,7 +149,7 @@ class Template:
 
         def matches(path: Path) -> bool:
             found = self.match(path)
-            return found is not None and all(found[field] == text for field, text in texts.items())
+            return found is not None and (not texts or found.items() >= texts.items())
 
         rest = self.segments[len(known) :]
         fixed = tuple(segment.text if isinstance(segment, Fixed) else None for segment in rest)

@@ -49,7 +49,7 @@ class Tree:
 
 def join(*parts: str) -> str:
     """A relative key; the root's own key is ""."""
-    return "/".join(part for part in parts if part)
+    return "/".join([part for part in parts if part])
 
 
 def is_marker(key: str) -> bool:

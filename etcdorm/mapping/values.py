@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import fields, is_dataclass
-from datetime import datetime
+from datetime import date, datetime
+from decimal import Decimal
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict, JsonValue, RootModel
@@ -15,6 +16,10 @@ from etcdorm.mapping.secrets import SECRET, is_masked, unmasked
 
 JSON_CONFIG: Final = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64", ser_json_inf_nan="constants")
 """The settings with which every value of bytes and float has a form in JSON."""
+
+_ATOMS: Final = frozenset((str, int, float, bool, bytes, type(None), Decimal, date, datetime))
+"""Types of which most values are, and of which equal is the same."""
+_MISSING: Final = object()
 
 
 def dump(model: BaseModel, *, only: set[str] | None = None, without: set[str] | None = None) -> JsonValue:
@@ -32,6 +37,8 @@ def dump(model: BaseModel, *, only: set[str] | None = None, without: set[str] | 
 def _finished(value: object, dumped: JsonValue, config: ConfigDict) -> JsonValue:
     """The dump of a value, with the items of sets sorted (their own order hangs on how each set came about), and with
     secrets in the place of their asterisks; ``config`` is that of the model around it."""
+    if type(value) in _ATOMS:
+        return dumped
     while isinstance(value, RootModel):
         config = value.model_config
         value = value.root
@@ -54,18 +61,14 @@ def _finished(value: object, dumped: JsonValue, config: ConfigDict) -> JsonValue
     return dumped
 
 
-_PLAIN: Final = frozenset((str, int, bool, bytes, type(None)))
-"""Types of which equal is the same: most values there are."""
-
-
 def same(a: object, b: object) -> bool:
     """Whether ``b`` is what ``a`` was before it was stored.
 
     That is ``a == b``, but for what Python calls unequal to itself (NaN; a time that the clock shows twice), for
     dataclasses without ``==``, and for what is never stored: private attributes and excluded fields.
     """
-    if type(a) in _PLAIN:
-        return bool(a == b)
+    if a is b or (type(a) in _ATOMS and a == b):  # most are so, and to ask for all that follows is dear
+        return True
     if isinstance(a, SECRET):
         return type(a) is type(b) and isinstance(b, SECRET) and same(a.get_secret_value(), b.get_secret_value())
     if isinstance(a, BaseModel):
@@ -86,14 +89,17 @@ def same(a: object, b: object) -> bool:
 
 def differing(a: BaseModel, b: BaseModel) -> list[str]:
     """The fields, of two models of one class, that are not the same."""
-    names = [name for name, field in type(a).model_fields.items() if not field.exclude]
-    unlike = [name for name in names if not _same_attribute(a, b, name)]
+    fields = type(a).model_fields
+    unlike = [name for name in fields if not (_same_attribute(a, b, name) or fields[name].exclude)]
     mine, theirs = a.model_extra or {}, b.model_extra or {}
+    if not (mine or theirs):
+        return unlike
     return unlike + [name for name in mine.keys() | theirs.keys() if not same(mine.get(name), theirs.get(name))]
 
 
 def _same_attribute(a: object, b: object, name: str) -> bool:
-    return hasattr(a, name) and hasattr(b, name) and same(getattr(a, name), getattr(b, name))
+    mine, theirs = getattr(a, name, _MISSING), getattr(b, name, _MISSING)
+    return mine is not _MISSING and theirs is not _MISSING and same(mine, theirs)
 
 
 def _same_items(a: Iterable[object], b: Iterable[object]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter, itemgetter
 from typing import Any, Literal, Protocol, TypeVar, get_args
 
 from etcdorm import hooks
@@ -16,6 +17,7 @@ from etcdorm.store import Record, Store
 
 M = TypeVar("M", bound=EtcdModel)
 
+Segments = tuple[str, ...]
 OnInvalid = Literal["raise", "skip", "collect"]
 
 _log = logging.getLogger("etcdorm.session")
@@ -66,8 +68,13 @@ async def list_models(
     await hooks.before_load(schema, collection.prefix, namespace=store.namespace)
     found = await store.scan(collection, owns=schema.owns, after=start)
     invalid: list[DecodeError] = []
-    models = _models(schema, found, None if on_invalid == "raise" else invalid)
-    listed = await _chosen(models, where, limit if order_by is None else None)
+    errors = None if on_invalid == "raise" else invalid
+    if limit is not None and order_by is None:
+        # Sorted first, so that nothing behind the page has to be decoded.
+        listed = await _chosen(schema, _read(schema, sorted(found, key=_segments)), errors, where, limit)
+    else:
+        # Decoded as they come, each while it is in the processor's cache; and the store may let go of it.
+        listed = await _chosen(schema, sorted(_read(schema, found), key=itemgetter(0)), errors, where, None)
     if order_by is not None:
         listed = _sorted_by_fields(schema, listed, names) if names is not None else sorted(listed, key=_key(order_by))
         del listed[len(listed) if limit is None else limit :]
@@ -85,7 +92,8 @@ async def count(store: Store, schema: Schema[M], fields: Mapping[str, object]) -
 async def keys(store: Store, schema: Schema[M], fields: Mapping[str, object]) -> list[tuple[object, ...]]:
     """As ``Session.keys``."""
     found = await store.scan(schema.collection(fields), owns=schema.owns)
-    values = (schema.match(path) for path in _paths(schema, found))
+    paths = sorted(_paths(schema, found), key=attrgetter("segments"))
+    values = (schema.match(path) for path in paths)
     return [tuple(each.values()) for each in values if each is not None]
 
 
@@ -98,29 +106,40 @@ async def exists(store: Store, schema: Schema[M], path: Path) -> bool:
     return record is not None and is_ours(schema, record)
 
 
-def _models(schema: Schema[M], found: Iterable[Record | DecodeError], invalid: list[DecodeError] | None) -> Iterator[M]:
-    """The models, each decoded when it is asked for; errors are raised, or noted in ``invalid``."""
+def _read(schema: Schema[M], found: Iterable[Record | DecodeError]) -> Iterator[tuple[Segments, M | DecodeError]]:
+    """Each model, or the error of a record that does not fit, with its path's segments; as they are asked for."""
     for each in found:
+        if isinstance(each, DecodeError):
+            yield _segments(each), each
+            continue
         try:
-            if isinstance(each, DecodeError):
-                raise each
             model = to_model(schema, each)
         except DecodeError as error:
-            if invalid is None:
-                raise
-            invalid.append(error)
+            yield each.path.segments, error
         else:
             if model is not None:
-                yield model
+                yield each.path.segments, model
 
 
-async def _chosen(models: Iterable[M], where: Callable[[M], bool] | None, limit: int | None) -> list[M]:
-    """The first that are wanted. Those behind them are not asked for."""
+async def _chosen(
+    schema: Schema[M],
+    read: Iterable[tuple[Segments, M | DecodeError]],
+    invalid: list[DecodeError] | None,
+    where: Callable[[M], bool] | None,
+    limit: int | None,
+) -> list[M]:
+    """The first that are wanted; those behind them are not asked for. Errors are raised, or noted in ``invalid``."""
     chosen: list[M] = []
     if limit == 0:
         return chosen
-    for model in models:
-        await hooks.after_load(model)
+    for _, model in read:
+        if isinstance(model, DecodeError):
+            if invalid is None:
+                raise model
+            invalid.append(model)
+            continue
+        if schema.hooks.after_load:
+            await hooks.after_load(model)
         if where is None or where(model):
             chosen.append(model)
             if len(chosen) == limit:
@@ -135,6 +154,10 @@ def _paths(schema: Schema[M], found: Iterable[Record | DecodeError]) -> Iterator
             yield Path.parse(each.path)
         elif is_ours(schema, each):
             yield each.path
+
+
+def _segments(found: Record | DecodeError) -> Segments:
+    return found.path.segments if isinstance(found, Record) else Path.parse(found.path).segments
 
 
 def _path_of(schema: Schema[M], after: object) -> Path:

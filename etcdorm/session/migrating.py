@@ -90,7 +90,8 @@ async def migrate(
         return await _migrate(store, schema, found, defaults=defaults, timeout=timeout)
 
     verb = "migrated in a dry run" if dry_run else "migrated"
-    return await many.run(migrate, list(waiting), verb, limit=limit, on_progress=on_progress)
+    paths = sorted(waiting, key=lambda path: path.split("/"))
+    return await many.run(migrate, paths, verb, limit=limit, on_progress=on_progress)
 
 
 async def _plan(schema: Schema[M], record: Record) -> Migrated:

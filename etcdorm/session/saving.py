@@ -165,7 +165,7 @@ def changed_keys(schema: Schema[M], model: M, base: Record) -> dict[str, str | N
     after = schema.encode(model, document=base.is_document, onto=current)
     try:
         loaded = schema.decode(base.path, current)
-        before = schema.encode(loaded, document=base.is_document, onto=current)
+        before = schema.encode(loaded, document=base.is_document, onto=current, to_write=False)
     except (DecodeError, EncodeError):
         # It is to be overwritten, or has a validator that depends on more than the value; then what is stored must do.
         before = {key: text for key, text in current.items() if schema.owns(key)}

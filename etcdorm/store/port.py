@@ -62,7 +62,7 @@ class Store(Protocol):
     async def scan(
         self, collection: Collection, *, owns: Owns | None = None, after: Path | None = None
     ) -> Iterator[Record | DecodeError]:
-        """All records of a collection, of one moment, in one request, sorted by path; those behind ``after`` alone.
+        """All records of a collection, of one moment, in one request, in no order; those behind ``after`` alone.
 
         They are made as they are asked for. One that the store can't read is there as its error. ``owns`` as in
         ``read``.

@@ -26,7 +26,7 @@ Ttl = int | None | Literal[_Keep.KEEP]
 """What a save does to a record's TTL: set it to so many seconds, take it away (None), or leave it (KEEP)."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: a listing makes many, and that would make them three times as expensive
 class Record:
     """One consistent state of a record, as a store read it.
 

@@ -19,7 +19,7 @@ def as_result(request: Request, answer: Answer, words: Asked) -> EtcdResult | Et
     Raises: EtcdProtocolError, EtcdUnconfirmed or EtcdUnavailable for what is not etcd's answer at all.
     """
     try:
-        body = from_json(answer.body)
+        body = from_json(answer.body, cache_strings="keys")  # the texts of one answer are all different
     except ValueError:
         body = None
     if isinstance(body, dict):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import replace
 
@@ -13,13 +12,14 @@ from etcdorm.errors import DecodeError, EtcdormError, UsageError
 from etcdorm.path import Path
 from etcdorm.store.types import KEEP, Collection, Event, Owns, Record, Step, Ttl
 from etcdorm.v2.client import Client
-from etcdorm.v2.drive import drive, snapshot_of
+from etcdorm.v2.drive import drive
 from etcdorm.v2.errors import EtcdKeyNotFound, EtcdNotDir, EtcdRefused
 from etcdorm.v2.janitor import Janitor
 from etcdorm.v2.line import Line, check_name
 from etcdorm.v2.protocol import append, document, remove, save
 from etcdorm.v2.protocol.apply import Saved
 from etcdorm.v2.protocol.fence import with_fence
+from etcdorm.v2.protocol.packed import Packed, Packer
 from etcdorm.v2.protocol.snapshot import Snapshot
 from etcdorm.v2.protocol.steps import Steps, T
 from etcdorm.v2.protocol.touch import touch
@@ -42,6 +42,7 @@ class V2Store:
         client._settles = False  # lost answers are the protocol's, which was explored without anybody's help
         self._timeout = timeout
         self._janitor = Janitor(client, timeout=timeout)
+        self._packer = Packer()
 
     @property
     def endpoints(self) -> tuple[str, ...]:
@@ -58,7 +59,8 @@ class V2Store:
         return self._client.cluster_id
 
     async def read(self, path: Path, *, fresh: bool = False, owns: Owns | None = None) -> Record | None:
-        return self._seen(await snapshot_of(self._client, path, quorum=fresh, timeout=self._timeout), owns)
+        node, _ = await self._read_all(path, quorum=fresh)
+        return None if node is None else self._seen(path, node, owns)
 
     async def scan(
         self, collection: Collection, *, owns: Owns | None = None, after: Path | None = None
@@ -66,10 +68,7 @@ class V2Store:
         node, _ = await self._read_all(collection.prefix)
         if node is None:
             return iter(())
-        nodes = sorted(_split(collection, node), key=lambda pair: pair[0].segments)
-        if after is not None:
-            nodes = nodes[bisect_right(nodes, after.segments, key=lambda pair: pair[0].segments) :]
-        return self._each_seen(nodes, owns)
+        return self._each_seen(_split(collection, node, after), owns)
 
     async def create(
         self, path: Path, fields: Mapping[str, str], *, owns: Owns, ttl: int | None = None, token: int | None = None
@@ -78,7 +77,7 @@ class V2Store:
         if "" in fields:
             text = with_fence(fields[""], token)
             return self._record(await self._drive(document.create(path, text, id=_new_id(), owns=owns, ttl=ttl)))
-        _check_shape(path, fields)
+        _check_shape(path, list(fields))
         steps = save.create(path, fields, id=_new_id(), owns=owns, ttl=ttl, token=token)
         return self._saved(await self._drive(steps), ttl)
 
@@ -93,7 +92,8 @@ class V2Store:
             if text is None:
                 raise UsageError(f"{base.path}: a document's only key can't be deleted by a change; remove the record")
             return self._record(await self._drive(document.change(snapshot, text, ttl=ttl, token=token)))
-        _check_shape(base.path, [name for name in {*base.fields, *changes} if changes.get(name, "") is not None])
+        written = [name for name, text in changes.items() if text is not None]
+        _check_shape(base.path, written, [name for name in base.fields if name not in changes])
         steps = save.change(snapshot, changes, id=_new_id(), ttl=ttl, token=token)
         return self._saved(await self._drive(steps), ttl)
 
@@ -172,7 +172,11 @@ class V2Store:
     async def _drive(self, steps: Steps[T]) -> T:
         return await drive(self._client, steps, timeout=self._timeout)
 
-    def _seen(self, snapshot: Snapshot, owns: Owns | None) -> Record | None:
+    def _seen(self, path: Path, node: Node, owns: Owns | None) -> Record | None:
+        usual = self._packer.read(path, node, self._client.cluster_id)
+        if usual is not None:
+            return usual
+        snapshot = Snapshot.of_node(path, node)
         if owns is not None and snapshot.litter:
             self._janitor.clear(snapshot.path, owns)
         return snapshot.record(self._client.cluster_id)
@@ -180,7 +184,7 @@ class V2Store:
     def _each_seen(self, nodes: Iterable[tuple[Path, Node]], owns: Owns | None) -> Iterator[Record | DecodeError]:
         for path, node in nodes:
             try:
-                record = self._seen(Snapshot.of_node(path, node), owns)
+                record = self._seen(path, node, owns)
             except DecodeError as error:
                 yield error
             else:
@@ -198,26 +202,39 @@ class V2Store:
         return record if ttl is KEEP else replace(record, ttl=ttl)
 
 
-def _split(collection: Collection, node: Node) -> Iterator[tuple[Path, Node]]:
-    """The nodes of the collection's records in one answer."""
+def _split(collection: Collection, node: Node, after: Path | None) -> Iterator[tuple[Path, Node]]:
+    """The nodes of the collection's records in one answer, those behind ``after`` alone.
 
-    def below(path: Path, node: Node) -> Iterator[tuple[Path, Node]]:
-        if len(path.segments) == collection.depth:
-            if collection.matches(path):
-                yield path, node
+    In the order of the answer, as its parts lie in memory in that order. Each is let go of when the next one is asked
+    for, as all of them may be much.
+    """
+
+    def below(directory: tuple[str, ...], node: Node) -> Iterator[tuple[Path, Node]]:
+        if len(directory) == collection.depth:
+            yield Path(directory), node
             return
-        for child in node.get("nodes", ()):
-            yield from below(Path((*path.segments, child["key"].rpartition("/")[2])), child)
+        children = node.pop("nodes", [])
+        children.reverse()
+        while children:
+            child = children.pop()
+            segments = (*directory, child["key"].rpartition("/")[2])
+            if len(segments) < collection.depth:
+                yield from below(segments, child)
+            elif after is None or segments > after.segments:
+                path = Path(segments)
+                if collection.matches(path):
+                    yield path, child
 
-    return below(collection.prefix, node)
+    return below(collection.prefix.segments, node)
 
 
 def _snapshot(base: Record) -> Snapshot:
-    if not isinstance(base.detail, Snapshot):
+    detail = base.detail
+    if not isinstance(detail, Packed | Snapshot):
         raise UsageError(f"{base.path}: this record was not read from an etcd v2")
-    if base.detail.path != base.path:
-        raise UsageError(f"{base.path}: this record was read from {base.detail.path}")
-    return base.detail
+    if detail.path != base.path:
+        raise UsageError(f"{base.path}: this record was read from {detail.path}")
+    return detail.unpack() if isinstance(detail, Packed) else detail
 
 
 def _check_ttl(ttl: int | None) -> None:
@@ -225,12 +242,13 @@ def _check_ttl(ttl: int | None) -> None:
         raise UsageError(f"ttl must be whole seconds from 1 to {LONGEST_TTL}, not {ttl!r}")
 
 
-def _check_shape(path: Path, names: Iterable[str]) -> None:
+def _check_shape(path: Path, written: Sequence[str], kept: Sequence[str] = ()) -> None:
     """Refuse a record of which etcd would take only a part: a name that is both a key and a directory, or too long."""
-    names = set(names)
-    for name in names:
+    for name in written:
         check_length(path / name)
-        parts = name.split("/")
+    names = {*written, *kept}
+    for name in names:
+        parts = name.split("/") if "/" in name else ()
         for length in range(1, len(parts)):
             if (above := "/".join(parts[:length])) in names:
                 raise UsageError(

@@ -25,7 +25,8 @@ def other_text(fields: dict[str, str]) -> dict[str, str | None]:
 
 
 def records_of(found: Iterable[Record | DecodeError]) -> list[Record]:
-    return [each for each in found if isinstance(each, Record)]
+    """Without the errors, and sorted by path."""
+    return sorted((each for each in found if isinstance(each, Record)), key=lambda record: record.path.segments)
 
 
 @pytest.mark.parametrize("fields", SHAPES)

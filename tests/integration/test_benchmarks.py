@@ -13,12 +13,18 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 
 from benchmarks import calls, coordination, timing, watching
+from benchmarks.contenders.bare_aiohttp import Tuned
 from benchmarks.contenders.floor import Floor
 from benchmarks.contenders.found import CALLERS, FLOOR, OURS, TUNED, WATCHERS, Found, find
 from benchmarks.contenders.port import Blocking, Contender
+from benchmarks.mapper import filling, floors, running, work
+from benchmarks.mapper.models import Few, Fields, New, One, values
 from benchmarks.pairs import cpu, over_floor, seconds
 from benchmarks.workload import Running
+from etcdorm import Session
 from etcdorm.testing import EtcdServer, FaultProxy
+from etcdorm.v2 import Client
+from etcdorm.v2.protocol.commit import Commit
 
 ROOT = Path(__file__).parents[2]
 EXTRA = {
@@ -118,11 +124,76 @@ async def test_the_process_whose_instructions_are_counted_makes_so_many_calls(et
     assert sent == {"GET": 2, "PUT": 4 + 8 + 3}  # a write before each kind brings the index for the swaps
 
 
+async def test_each_call_of_the_mapper_is_measured(etcd: EtcdServer) -> None:
+    measured, memory = await running.calls(*at(etcd.url), models=2, rounds=2, seconds=0.001)
+    assert [goal.name for goal in measured] == [
+        *("list, 2 models", "list, 20 models", "load"),
+        *("save, 1 changed", "save, 3 changed", "save, 10 changed"),
+    ]
+    for pairs in measured.values():
+        assert len(pairs) == 2
+        assert over_floor(pairs, seconds).median > 0
+    assert memory.listed > memory.bare > 0
+
+
+async def test_saving_many_is_measured_and_leaves_no_new_ones_behind(etcd: EtcdServer, session: Session) -> None:
+    measured = await running.many(*at(etcd.url), models=2, rounds=1)
+    assert [goal.name for goal in measured] == ["save_all, 2 new", "save_all, 2 changed"]
+    assert [len(pairs) for pairs in measured.values()] == [1, 1]
+    assert await session.count(Few) == 2
+    assert await session.list(New) == []
+
+
+async def test_records_are_filled_in_as_a_save_leaves_them(etcd: EtcdServer, session: Session, client: Client) -> None:
+    await filling.fill(Few, 1, *at(etcd.url))
+    filled = (await session.list(Few))[0]
+    saved = await session.save(One.model_validate(values(0)))
+    assert filled.model_dump() == saved.model_dump()
+    plain = []
+    for path in (Few.key(filled.name), One.key(saved.name)):
+        leaves = (await client.read(path, recursive=True)).leaves
+        keys = {leaf.key.removeprefix(f"{path}/"): leaf.value or "" for leaf in leaves}
+        commit = Commit.from_text(keys.pop("@commit"))
+        assert keys.pop("@applied") == commit.id
+        assert commit.pending == keys
+        plain.append(keys)
+    assert plain[0] == plain[1]
+
+
+async def test_the_floor_lists_and_saves_as_the_session_does(
+    etcd: EtcdServer, session: Session, client: Client
+) -> None:
+    await filling.fill(Few, 3, *at(etcd.url))
+    http = Tuned()
+    await http.open(*at(etcd.url))
+    bare = await floors.list_all(http, work.directory(Few))
+    await http.close()
+    by_name = {model.name: model for model in bare}
+    listed = await session.list(Few)
+    assert {model.name: Fields.model_validate(model.model_dump()) for model in listed} == by_name
+    floor = await floors.BareSave.of(client, Few.key(listed[0].name))
+    for port in ("1", "2"):
+        await floor.save({"port": port, "replicas": "7"})
+    again = await session.load(Few, listed[0].name)
+    assert (again.port, again.replicas) == (2, 7)
+    assert again == listed[0].model_copy(update={"port": 2, "replicas": 7})
+
+
+async def test_a_listing_that_brings_something_else_is_told() -> None:
+    async def listed() -> list[str]:
+        return ["one"]
+
+    with pytest.raises(AssertionError, match="1 models came instead of 2"):
+        await work.once(listed(), 2)
+
+
 def test_the_command_prints_a_table_of_each_kind() -> None:
-    command = [sys.executable, "-m", "benchmarks", "--pairs", "1", "--seconds", "0.001", "--events", "3"]
+    tiny = ("--pairs", "1", "--seconds", "0.001", "--events", "3", "--models", "2")
+    command = [sys.executable, "-m", "benchmarks", *tiny]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert ended.returncode == 0, ended.stderr
-    for title in ("Time per call", "CPU time of the client", "Calls per second", "CPU time per event"):
+    titles = ("Time per call", "CPU time of the client", "Calls per second", "CPU time per event")
+    for title in (*titles, "Calls of a session", "A listed model holds", "Saving one after the other"):
         assert f"\n{title}" in ended.stdout
     for name in (*(entry.name for entry in CALLERS), *(entry.name for entry in WATCHERS)):
         assert f"\n{name}" in ended.stdout

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import NoneType
+from typing import Any
 
 from pydantic_core import from_json, to_json
 
@@ -17,6 +19,8 @@ HISTORY = 10
 """How many earlier transaction ids a commit record carries, for settling a lost answer."""
 
 _RESERVED = "@reserved:"
+_TEXT, _NUMBER = (str, NoneType), (int, NoneType)
+_TEXTS = frozenset(_TEXT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +62,41 @@ class Commit:
 
         Raises: ValueError when it is none.
         """
-        document = from_json(text)
-        if not isinstance(document, dict) or not isinstance(document.get("id"), str):
-            raise ValueError("not a JSON object with an id")
-        pending = document.get("pending", {})
-        if not isinstance(pending, dict) or not all(isinstance(text, str | None) for text in pending.values()):
-            raise ValueError("its pending changes are not texts by key")
-        lease, timed, fence = document.get("lease"), document.get("timed"), document.get("fence")
-        if not isinstance(lease, str | None) or not isinstance(timed, str | None) or not isinstance(fence, int | None):
-            raise ValueError("its lease or fence is of a wrong type")
-        earlier = tuple(str(id) for id in document.get("earlier", ()))
-        return cls(document["id"], earlier, pending, lease, timed, fence, bool(document.get("deleted")))
+        document = _parse(text)
+        return cls(
+            document["id"],
+            tuple([str(id) for id in document.get("earlier", ())]),
+            document.get("pending", {}),
+            document.get("lease"),
+            document.get("timed"),
+            document.get("fence"),
+            bool(document.get("deleted")),
+        )
+
+
+def says_nothing_else(text: str, id: str) -> bool:
+    """Whether a commit record is that of save ``id``, and of a record that lives on without a lease or a lock's fence.
+
+    It looks at both ends alone, as ``to_text`` writes them: what is between counts only while it is not applied.
+    """
+    if '"' in id or "\\" in id:  # it could stand for other text in JSON; ours never do
+        return False
+    return text.startswith(f'{{"id":"{id}","earlier":[') and text.endswith("}}")  # the ends of `pending` and of it all
+
+
+def _parse(text: str) -> dict[str, Any]:  # Any: what stands in JSON; by the names of the members, as in `Commit`
+    document: Any = from_json(text, cache_strings="keys")  # its texts hardly ever come again
+    if not isinstance(document, dict) or not isinstance(document.get("id"), str):
+        raise ValueError("not a JSON object with an id")
+    pending = document.get("pending", {})
+    if not isinstance(pending, dict) or not _TEXTS.issuperset(map(type, pending.values())):
+        raise ValueError("its pending changes are not texts by key")
+    if not isinstance(document.get("earlier", []), list):
+        raise ValueError("its earlier ids are not a list")
+    lease, timed, fence = document.get("lease"), document.get("timed"), document.get("fence")
+    if not (isinstance(lease, _TEXT) and isinstance(timed, _TEXT) and isinstance(fence, _NUMBER)):
+        raise ValueError("its lease or fence is of a wrong type")
+    return document
 
 
 def reservation(id: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from etcdorm.errors import DecodeError, FieldFailure
@@ -14,7 +14,7 @@ from etcdorm.v2.protocol.fence import fence_of, without_fence
 from etcdorm.v2.result import Node
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: there is one for each key, and that would make it three times as expensive
 class Key:
     """One key: its text, its modifiedIndex and createdIndex, and its TTL as the server told it."""
 
@@ -76,7 +76,7 @@ class Snapshot:
                 keys.pop(name, None)
             else:
                 keys[name] = key
-        return replace(self, keys=keys)
+        return Snapshot(self.path, keys, self.directories, self.is_directory)
 
     @property
     def is_document(self) -> bool:
@@ -140,7 +140,7 @@ class Snapshot:
     def plain(self) -> Iterator[tuple[str, Key]]:
         """The keys that hold data: neither bookkeeping nor reserved."""
         for name, key in self.keys.items():
-            if name not in BOOKKEEPING and not key.reserved:
+            if name not in BOOKKEEPING and not (key.expires and key.reserved):
                 yield name, key
 
     def fields(self) -> dict[str, str]:
@@ -184,6 +184,11 @@ def _collect(node: Node, start: int, keys: dict[str, Key], directories: list[str
         name = child["key"][start:]
         if not child.get("dir"):
             keys[name] = Key.of_node(child)
-        elif not any(below["key"].endswith(f"/{COMMIT}") for below in child.get("nodes", ())):
+        elif not holds_record(child):
             directories.append(name)
             _collect(child, start, keys, directories)
+
+
+def holds_record(directory: Node) -> bool:
+    """Whether a directory in a record is a record of its own."""
+    return any(below["key"].endswith(f"/{COMMIT}") for below in directory.get("nodes", ()))

@@ -6,6 +6,8 @@ import re
 
 from benchmarks import report
 from benchmarks.contenders.found import CALLERS, FLOOR, OURS, STREAM, TUNED, WATCHERS
+from benchmarks.mapper.goals import Goal
+from benchmarks.mapper.memory import Memory
 from benchmarks.pairs import Pair, Slice
 from benchmarks.timing import COLUMNS, Column
 
@@ -68,3 +70,26 @@ def test_without_those_that_others_are_compared_with_the_rest_is_shown() -> None
     assert f"{STREAM}: not measured: it broke too\n" in watches
     counted = report.instructions({FLOOR: {"read": 1000.0, "write": 2000.0, "swap": 3000.0}}, {TUNED: "so did this"})
     assert cells(counted, FLOOR) == ["1", "2", "3"]
+
+
+def test_a_goal_is_met_by_the_median_of_the_time() -> None:
+    def pairs(*seconds: float) -> list[Pair]:
+        return [Pair(Slice(1.0, 1.0), Slice(each, 9.0)) for each in seconds]
+
+    measured = {
+        Goal("kept to", 2.0): pairs(1.0, 2.0, 5.0),
+        Goal("missed", 2.0): pairs(1.0, 2.5, 3.0),
+        Goal("reached", 2.0, least=True): pairs(1.0, 2.0, 2.5),
+        Goal("not reached", 2.0, least=True): pairs(1.0, 1.5, 9.0),
+    }
+    table = report.goals("Title", measured)
+    assert cells(table, "kept to") == ["2.00", "1.50-3.50", "9.00", "9.00-9.00", "at", "most", "2.0", "yes"]
+    assert cells(table, "missed")[-1] == "NO"
+    assert cells(table, "reached")[-4:] == ["at", "least", "2.0", "yes"]
+    assert cells(table, "not reached")[-1] == "NO"
+
+
+def test_memory_is_told_for_each_model() -> None:
+    assert report.memory(Memory(bare=1000.4, listed=2500.0)) == (
+        "\nA listed model holds 2500 bytes, a bare one 1000: 2.50 times as many\n"
+    )

@@ -10,12 +10,14 @@ from typing import Annotated, Generic, TypeVar
 from uuid import UUID
 
 import pytest
+from hypothesis import given
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, StringConstraints, ValidationError
 
 from etcdorm.errors import ModelError, UsageError
 from etcdorm.mapping import EtcdModel, Place, place_of, schema_of, set_place
 from etcdorm.path import Path
 from etcdorm.store.types import Record, Version
+from tests.unit.mapping.generated import quiet, texts
 
 T = TypeVar("T")
 
@@ -28,6 +30,11 @@ class Node(EtcdModel, path="/dc/{dc}/nodes/{name}"):
     dc: str
     name: str
     port: int = 8080
+
+
+class Noted(EtcdModel, path="/dc/{dc}/nodes/{name}"):
+    dc: Annotated[str, "a note"]
+    name: Annotated[str, "a note"]
 
 
 class Frozen(EtcdModel, path="/frozen/{id}", frozen=True):
@@ -183,6 +190,15 @@ def test_a_key_is_what_its_type_makes_of_it() -> None:
     assert User.key("ANN") == "/users/ann"
     with pytest.raises(UsageError, match="at least 2"):
         User.key("x")
+
+
+@given(texts, texts)
+@quiet
+def test_a_plain_text_key_is_what_any_text_key_is(dc: str, name: str) -> None:
+    """Plain ones take a shorter way."""
+    assert Node.key(dc, name) == Noted.key(dc, name)
+    assert schema_of(Node).path(Node(dc=dc, name=name)) == schema_of(Noted).path(Noted(dc=dc, name=name))
+    assert Node.match_key(Node.key(dc, name)) == {"dc": dc, "name": name}
 
 
 def test_the_keys_of_a_collection_are_typed_and_may_be_any_of_them() -> None:

@@ -6,9 +6,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from etcdorm.errors import DecodeError
-from etcdorm.mapping import changes, schema_of
-from etcdorm.path import encode_segment
-from tests.unit.mapping.generated import classes, edited, key_of, quiet
+from etcdorm.mapping import EtcdModel, Schema, changes, schema_of
+from etcdorm.mapping.values import same
+from etcdorm.path import Path, encode_segment
+from tests.unit.mapping.generated import classes, edited, key_of, quiet, texts
 
 FOREIGN = {"unknown": "1", "un/known": "2"}
 BELOW = {"un/known": "2", "_un": "3"}
@@ -92,3 +93,22 @@ def tampered(data: st.DataObject, fields: dict[str, str]) -> dict[str, str]:
         if "@" not in key and fate == "empty" and directory:
             stored[f"{directory}/@empty"] = ""
     return stored
+
+
+@given(st.data())
+@quiet
+def test_records_with_and_without_sub_directories_are_read_alike(data: st.DataObject) -> None:
+    model, values = data.draw(classes())
+    schema, value = schema_of(model), data.draw(values)
+    flat = {key: text for key, text in schema.encode(value, document=False).items() if "/" not in key}
+    fields = flat | data.draw(st.dictionaries(st.sampled_from([*model.model_fields, "@null", "@empty", "x"]), texts))
+    path = schema.path(value)
+    assert same(outcome(schema, path, fields), outcome(schema, path, {**fields, **BELOW}))
+
+
+def outcome(schema: Schema[EtcdModel], path: Path, fields: dict[str, str]) -> object:
+    """The model, or what does not fit."""
+    try:
+        return schema.decode(path, fields)
+    except DecodeError as error:
+        return error.failures

@@ -1,0 +1,45 @@
+"""All of the mapper's measurements, on one etcd or another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from benchmarks.contenders.bare_aiohttp import Tuned
+from benchmarks.mapper import work
+from benchmarks.mapper.filling import fill
+from benchmarks.mapper.floors import list_all
+from benchmarks.mapper.goals import Goal, measure
+from benchmarks.mapper.memory import Memory, held
+from benchmarks.mapper.models import Few, Many
+from benchmarks.pairs import Pair
+from etcdorm import connect
+from etcdorm.v2 import Client
+
+Measured = Mapping[Goal, Sequence[Pair]]
+
+
+async def calls(host: str, port: int, *, models: int, rounds: int, seconds: float) -> tuple[Measured, Memory]:
+    """Listing, loading and saving; and the memory of what was listed."""
+    await fill(Few, models, host, port)
+    await fill(Many, 10 * models, host, port)
+    http = Tuned()
+    await http.open(host, port)
+    try:
+        async with connect(f"http://{host}:{port}", timeout=60) as session, Client(host, port) as client:
+            planned = {
+                **work.listing(session, http, models),
+                **await work.loading(session, client, seconds),
+                **await work.saving(session, client, seconds),
+            }
+            measured = await measure(planned, rounds)
+            prefix = work.directory(Few)
+            return measured, Memory(await held(lambda: list_all(http, prefix)), await held(lambda: session.list(Few)))
+    finally:
+        await http.close()
+
+
+async def many(host: str, port: int, *, models: int, rounds: int) -> Measured:
+    """Saving many at once, on an etcd in which there is nothing yet."""
+    await fill(Few, models, host, port)
+    async with connect(f"http://{host}:{port}") as session, Client(host, port) as client:
+        return await measure(work.saving_all(session, client, models), rounds)

@@ -1,0 +1,141 @@
+"""The session's calls, each with what it can't do without for its floor."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Sized
+from itertools import count, cycle
+
+from benchmarks.contenders.bare_aiohttp import Tuned
+from benchmarks.mapper.floors import BareSave, list_all
+from benchmarks.mapper.goals import Goal, Work
+from benchmarks.mapper.models import Few, Many, New, One, Server, change, values
+from benchmarks.pairs import Slice
+from benchmarks.workload import lasting
+from etcdorm import Session
+from etcdorm.mapping import schema_of
+from etcdorm.v2 import Client
+
+CHANGED = (1, 3, 10)
+"""How many fields a save changes."""
+
+
+def listing(session: Session, http: Tuned, models: int) -> dict[Goal, Work]:
+    """Listing so many models, and ten times as many."""
+
+    def work(kind: type[Server], number: int) -> Work:
+        prefix = directory(kind)
+        return Work(
+            floor=lambda: once(list_all(http, prefix), number),
+            own=lambda: once(session.list(kind), number),
+        )
+
+    kinds: Mapping[type[Server], int] = {Few: models, Many: 10 * models}
+    return {Goal(f"list, {number} models", 1.6): work(kind, number) for kind, number in kinds.items()}
+
+
+async def loading(session: Session, client: Client, seconds: float) -> dict[Goal, Work]:
+    """Loading one model, beside the client's read of its directory."""
+    await session.save(One.model_validate({**values(0), "name": "loaded"}))
+    path = One.key("loaded")
+    work = Work(
+        floor=lambda: repeated(lambda: client.read(path, recursive=True), seconds),
+        own=lambda: repeated(lambda: session.load(One, "loaded"), seconds),
+    )
+    return {Goal("load", 1.3): work}
+
+
+async def saving(session: Session, client: Client, seconds: float) -> dict[Goal, Work]:
+    """Saving so many changed fields of models that were just listed, beside the client's calls for as many keys."""
+    turns = count(1)
+
+    async def work(fields: int) -> Work:
+        example = One.model_validate({**values(0), "name": f"saved-{fields}"})
+        names = list(schema_of(One).encode(example, document=False))[:fields]
+        await session.save(example)
+        change(example, fields, next(turns))
+        await session.save(example)
+        bare = await BareSave.of(client, One.key(example.name))
+
+        async def floor() -> Slice:
+            return await repeated(lambda: bare.save(dict.fromkeys(names, str(next(turns)))), seconds)
+
+        async def own() -> Slice:
+            models = cycle(await session.list(Few))
+
+            async def save() -> None:
+                model = next(models)
+                change(model, fields, next(turns))
+                await session.save(model)
+
+            return await repeated(save, seconds)
+
+        return Work(floor, own)
+
+    return {Goal(f"save, {fields} changed", 1.3): await work(fields) for fields in CHANGED}
+
+
+def saving_all(session: Session, client: Client, models: int) -> dict[Goal, Work]:
+    """Saving so many models one after the other, as a multiple of what ``save_all`` takes for them."""
+    numbers, turns = count(), count(1)
+
+    async def new(save: Callable[[Sequence[Server]], Awaitable[Sized]]) -> Slice:
+        made = [New.model_validate(values(next(numbers))) for _ in range(models)]
+        slice = await once(save(made), models)
+        await client.delete(directory(New), recursive=True, timeout=60)
+        return slice
+
+    async def changed(save: Callable[[Sequence[Server]], Awaitable[Sized]]) -> Slice:
+        listed, turn = await session.list(Few), next(turns)
+        for model in listed:
+            change(model, 1, turn)
+        return await once(save(listed), models)
+
+    async def at_once(these: Sequence[Server]) -> Sized:
+        return (await session.save_all(these)).raise_for_errors()
+
+    async def in_turn(these: Sequence[Server]) -> Sized:
+        return [await session.save(model) for model in these]
+
+    works = {
+        "new": Work(floor=lambda: new(at_once), own=lambda: new(in_turn)),
+        "changed": Work(floor=lambda: changed(at_once), own=lambda: changed(in_turn)),
+    }
+    return {Goal(f"save_all, {models} {which}", 3.0, least=True): work for which, work in works.items()}
+
+
+def directory(kind: type[Server]) -> str:
+    return str(schema_of(kind).template.prefix)
+
+
+class _Clock:
+    """Begins when it is made; what was left over before is cleared away first."""
+
+    def __init__(self) -> None:
+        gc.collect()
+        self._begun, self._begun_cpu = time.perf_counter(), time.process_time()
+
+    def slice(self, calls: int) -> Slice:
+        taken, taken_cpu = time.perf_counter() - self._begun, time.process_time() - self._begun_cpu
+        return Slice(taken / calls, taken_cpu / calls)
+
+
+async def once(call: Awaitable[Sized], number: int) -> Slice:
+    """What a call takes for each of the ``number`` that it brings; to let go of them again does not count."""
+    clock = _Clock()
+    brought = await call
+    measured = clock.slice(number)
+    if len(brought) != number:
+        raise AssertionError(f"{len(brought)} models came instead of {number}")
+    return measured
+
+
+async def repeated(call: Callable[[], Awaitable[object]], seconds: float) -> Slice:
+    """What each of the calls takes that are made for so long; one before them, which may have to connect, not."""
+    await call()
+    clock, done = _Clock(), 0
+    for _ in lasting(seconds):
+        await call()
+        done += 1
+    return clock.slice(done)
