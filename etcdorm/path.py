@@ -84,6 +84,8 @@ class Path:
         """The path below this one; ``relative`` may have several segments, and "" is this path itself."""
         if not relative:
             return self
+        if "/" not in relative and relative.isascii() and relative not in (".", ".."):
+            return Path((*self.segments, relative))
         return Path.parse(f"/{relative}") if not self.segments else Path.parse(f"{self}/{relative}")
 
     @property

@@ -53,10 +53,11 @@ def apply(commit: Commit, mine: Snapshot, *, trusted: bool, expected: Mapping[st
     overwritten: set[str] = set()
     snapshot = mine if trusted else None
     quiet = 0 if trusted else mine.keys[COMMIT].index
+    looked = False
     try:
         for attempt in range(ATTEMPTS):
             if snapshot is None:
-                snapshot = yield from look(path)
+                snapshot, looked = (yield from look(path)), True
                 if _has_lapsed(commit, snapshot):
                     raise lapsed(path)
                 if snapshot.commit is None or snapshot.commit.id != commit.id:
@@ -75,7 +76,7 @@ def apply(commit: Commit, mine: Snapshot, *, trusted: bool, expected: Mapping[st
             outcome = yield from one(Swap(path / APPLIED, commit.id, key.index))
             if isinstance(outcome, Done):
                 done = snapshot.with_keys({APPLIED: Key(commit.id, outcome.index, key.created)})
-                return Saved(_as_known(mine, done), frozenset(overwritten))
+                return Saved(_as_known(mine, done) if looked else done, frozenset(overwritten))
             snapshot = None
     except LeaseLapsedError:
         raise
@@ -197,9 +198,3 @@ def _after(path: Path, snapshot: Snapshot, work: Sequence[Request], outcomes: Se
             case _:
                 return None
     return snapshot.with_keys(changed)
-
-
-def with_commit(snapshot: Snapshot, commit: Commit, index: int) -> Snapshot:
-    """The snapshot with a commit in it that has just landed at ``index``."""
-    created = snapshot.keys[COMMIT].created if COMMIT in snapshot.keys else index
-    return snapshot.with_keys({COMMIT: Key(commit.to_text(), index, created)})

@@ -74,7 +74,7 @@ def change(base: Snapshot, text: str, *, ttl: Ttl, token: int | None = None) -> 
     Raises: StaleRecord when it is not as it was loaded; FencedRecord.
     """
     fence = fence_of(base.keys[""].value)
-    check(fence, token, base.record())
+    check(fence, token, base.record)
     return (yield from _replace(base, with_fence(text, raised(fence, token)), ttl))
 
 
@@ -107,7 +107,7 @@ def remove(base: Snapshot, *, token: int | None = None) -> Steps[None]:
 
     Raises: StaleRecord when it is not as it was loaded; FencedRecord.
     """
-    check(fence_of(base.keys[""].value), token, base.record())
+    check(fence_of(base.keys[""].value), token, base.record)
     yield from _exactly(base, None, lambda key: Drop(base.path, key.index))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 
 from pydantic_core import from_json
 
@@ -53,10 +54,10 @@ def raised(fence: int | None, token: int | None) -> int | None:
     return max((each for each in (fence, token) if each is not None), default=None)
 
 
-def check(fence: int | None, token: int | None, current: Record | None) -> None:
+def check(fence: int | None, token: int | None, current: Callable[[], Record | None]) -> None:
     """Raise FencedRecord when the holder of a token may not write to a record with this fence."""
     if fence is not None and token is not None and token < fence:
-        raise FencedRecord(current)
+        raise FencedRecord(current())
 
 
 def _parsed(text: str) -> object:

@@ -38,7 +38,7 @@ def _bury(base: Snapshot, id: str, owns: Owns, token: int | None) -> Steps[Lande
         old = snapshot.commit
         names = {name for name, _ in snapshot.plain() if owns(name)} | set(carried(snapshot))
         fence = old.fence if old is not None else None
-        check(fence, token, snapshot.record())
+        check(fence, token, snapshot.record)
         commit = Commit(id, old.history() if old else (), dict.fromkeys(sorted(names)), fence=fence, deleted=True)
         at = snapshot.keys[COMMIT].index
         try:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from etcdorm.path import Path
 from etcdorm.store.types import KEEP, FencedRecord, Owns, StaleRecord, Ttl
-from etcdorm.v2.protocol.apply import Saved, apply, set_lease, with_commit
+from etcdorm.v2.protocol.apply import Saved, apply, set_lease
 from etcdorm.v2.protocol.claim import claim, drop_lease, make_lease, release
 from etcdorm.v2.protocol.commit import COMMIT, Commit
 from etcdorm.v2.protocol.fence import check, raised
@@ -103,7 +103,7 @@ def _commit(
     path, old = base.path, base.commit
     fence = old.fence if old is not None else None
     if not takes:
-        check(fence, token, base.record())
+        check(fence, token, base.record)
     living = base.commit is not None and not base.remains
     # A lease is never taken out of a commit again, not even by ttl=None: the commit could land after the lease has run
     # out, and bring a record back to life. The lease itself loses its TTL then.
@@ -120,7 +120,7 @@ def _commit(
     except StaleRecord:
         yield from drop_lease(base, tried)
         raise
-    mine = with_commit(base, commit, landed.index)
+    mine = base.with_commit(commit, landed.index)
     if lease is not None and ttl is not KEEP:
         yield from set_lease(path, commit, ttl)
     if landed.superseded and lease is None:

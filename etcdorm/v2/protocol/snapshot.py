@@ -76,7 +76,17 @@ class Snapshot:
                 keys.pop(name, None)
             else:
                 keys[name] = key
-        return Snapshot(self.path, keys, self.directories, self.is_directory)
+        after = Snapshot(self.path, keys, self.directories, self.is_directory)
+        if COMMIT not in changed and "commit" in vars(self):
+            vars(after)["commit"] = self.commit  # it need not be read again
+        return after
+
+    def with_commit(self, commit: Commit, index: int) -> Snapshot:
+        """The same with a commit in it that has just landed at ``index``."""
+        created = self.keys[COMMIT].created if COMMIT in self.keys else index
+        after = self.with_keys({COMMIT: Key(commit.to_text(), index, created)})
+        vars(after)["commit"] = commit
+        return after
 
     @property
     def is_document(self) -> bool:
