@@ -15,8 +15,6 @@ def changes(before: Mapping[str, str], after: Mapping[str, str], stored: Mapping
     spelling (``08080``). In a field that did change, every key is seen to: the default of a map or nested model holds
     only as long as none of its keys are there.
     """
-    if before.keys() == after.keys() == stored.keys():  # mostly, and then there is nothing else to tell
-        return {key: text for key, text in after.items() if before[key] != text}
     touched = {_field(key) for key, _ in before.items() ^ after.items()}
     result: dict[str, str | None] = {
         key: text

@@ -68,24 +68,29 @@ class Schema(Paths[M]):
         self._codec = compiler.compile(keys=template.fields)
         self._reader = Reader(model, self._codec)
 
-    def encode(
-        self, model: M, *, document: bool, onto: Mapping[str, str] | None = None, to_write: bool = True
-    ) -> dict[str, str]:
+    def encode(self, model: M, *, document: bool, onto: Mapping[str, str] | None = None) -> dict[str, str]:
         """The record's fields: relative keys and their texts; in a document, the one key "".
 
         ``onto`` is what the record holds now: a document's members that the model does not know are kept.
-        If they are ``to_write``, they are read back before they are returned, so that no value gets into etcd that
-        would not come out.
+        The fields are read back before they are returned, so that no value gets into etcd that would not come out.
         Raises: EncodeError naming the fields, never their values.
         """
-        values = self._dump(model)
+        fields = self.encode_again(model, document=document, onto=onto)
+        self._read_back(model, fields)
+        return fields
+
+    def encode_again(
+        self, model: M, *, document: bool, onto: Mapping[str, str] | None = None, only: set[str] | None = None
+    ) -> dict[str, str]:
+        """As ``encode``, for a model that came from etcd, and so need not be read back; or ``only`` some of its fields.
+
+        Raises: EncodeError.
+        """
+        values = self._dump(model, only=only)
         try:
-            fields = self._write_document(values, onto or {}) if document else self._write_directory(values)
+            return self._write_document(values, onto or {}) if document else self._write_directory(values)
         except Unstorable as error:
             raise self._refusal([(self._codec.field(error.key), error.problem)]) from None
-        if to_write:
-            self._read_back(model, fields)
-        return fields
 
     def decode(self, path: Path, fields: Mapping[str, str]) -> M:
         """The model of a record, in whichever layout it is, and of this version or an older one.
@@ -117,9 +122,13 @@ class Schema(Paths[M]):
     def has_secrets(self) -> bool:
         return self._codec.secret
 
-    def _dump(self, model: M) -> JsonValue:
+    def field_of(self, key: str) -> str:
+        """The field that a relative key, or a marker, belongs to."""
+        return str(self._codec.place(key)[0])
+
+    def _dump(self, model: M, *, only: set[str] | None = None) -> JsonValue:
         try:
-            return dump(model, without=self._in_path)
+            return dump(model, only=only, without=self._in_path)
         except (ValueError, TypeError):
             names = [name for name in self._codec.members if not _can_be_dumped(model, name)]
         raise self._refusal((name, "Pydantic can't dump this value") for name in names or ["*"])

@@ -44,8 +44,12 @@ def _finished(value: object, dumped: JsonValue, config: ConfigDict) -> JsonValue
         value = value.root
     if isinstance(dumped, dict):
         if isinstance(value, BaseModel):
-            attributes = {**value.__dict__, **(value.model_extra or {})}
-            return {name: _finished(attributes.get(name), item, value.model_config) for name, item in dumped.items()}
+            config = value.model_config
+            attributes = value.__dict__ | (value.__pydantic_extra__ or {})
+            return {
+                name: item if type(part := attributes.get(name)) in _ATOMS else _finished(part, item, config)
+                for name, item in dumped.items()
+            }
         if is_dataclass(value):
             config = getattr(value, "__pydantic_config__", config)
             return {name: _finished(getattr(value, name, None), item, config) for name, item in dumped.items()}
@@ -90,11 +94,17 @@ def same(a: object, b: object) -> bool:
 def differing(a: BaseModel, b: BaseModel) -> list[str]:
     """The fields, of two models of one class, that are not the same."""
     fields = type(a).model_fields
-    unlike = [name for name in fields if not (_same_attribute(a, b, name) or fields[name].exclude)]
-    mine, theirs = a.model_extra or {}, b.model_extra or {}
-    if not (mine or theirs):
+    mine, theirs = a.__dict__, b.__dict__
+    unlike = [
+        name
+        for name in fields
+        if not (type(value := mine.get(name)) in _ATOMS and value is not None and value == theirs.get(name))
+        and not (_same_attribute(a, b, name) or fields[name].exclude)
+    ]
+    extra, other = a.__pydantic_extra__ or {}, b.__pydantic_extra__ or {}
+    if not (extra or other):
         return unlike
-    return unlike + [name for name in mine.keys() | theirs.keys() if not same(mine.get(name), theirs.get(name))]
+    return unlike + [name for name in extra.keys() | other.keys() if not same(extra.get(name), other.get(name))]
 
 
 def _same_attribute(a: object, b: object, name: str) -> bool:

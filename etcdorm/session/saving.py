@@ -122,7 +122,7 @@ async def _there(store: Store, schema: Schema[M], path: Path) -> Record | None:
 async def _known(store: Store, model: EtcdModel, path: Path) -> Record | None:
     """The record at this path as the model knows it; None for a new object, also one that comes from elsewhere."""
     place = place_of(model)
-    if place is None or place.path != str(path) or not await _is_from_here(store, place.record):
+    if place is None or place.record.path != path or not await _is_from_here(store, place.record):
         return None
     return place.record
 
@@ -163,14 +163,25 @@ def changed_keys(schema: Schema[M], model: M, base: Record) -> dict[str, str | N
     """
     current = _current(schema, base)
     after = schema.encode(model, document=base.is_document, onto=current)
+    if after.keys() == current.keys() and not base.is_document:  # mostly so, and then little has to be looked at
+        edited = {key: text for key, text in after.items() if text != current[key]}
+        before = _before(schema, base, current, only={schema.field_of(key) for key in edited}) if edited else {}
+        changed: dict[str, str | None] = {key: text for key, text in edited.items() if text != before.get(key)}
+    else:
+        changed = changes(_before(schema, base, current), after, current)
+    return changed if current is base.fields else onto(base.fields, current, changed)
+
+
+def _before(
+    schema: Schema[M], base: Record, current: Mapping[str, str], *, only: set[str] | None = None
+) -> Mapping[str, str]:
+    """What was loaded, or some fields of it, as it would have been written."""
     try:
         loaded = schema.decode(base.path, current)
-        before = schema.encode(loaded, document=base.is_document, onto=current, to_write=False)
+        return schema.encode_again(loaded, document=base.is_document, onto=current, only=only)
     except (DecodeError, EncodeError):
         # It is to be overwritten, or has a validator that depends on more than the value; then what is stored must do.
-        before = {key: text for key, text in current.items() if schema.owns(key)}
-    changed = changes(before, after, current)
-    return changed if current is base.fields else onto(base.fields, current, changed)
+        return {key: text for key, text in current.items() if schema.owns(key)}
 
 
 def _current(schema: Schema[M], base: Record) -> Mapping[str, str]:

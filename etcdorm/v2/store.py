@@ -248,7 +248,9 @@ def _check_shape(path: Path, written: Sequence[str], kept: Sequence[str] = ()) -
         check_length(path / name)
     names = {*written, *kept}
     for name in names:
-        parts = name.split("/") if "/" in name else ()
+        if "/" not in name:
+            continue
+        parts = name.split("/")
         for length in range(1, len(parts)):
             if (above := "/".join(parts[:length])) in names:
                 raise UsageError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -12,7 +12,7 @@ from etcdorm.path import Path
 from etcdorm.store.types import StaleRecord
 from etcdorm.v2.protocol import apply as applying
 from etcdorm.v2.protocol import land, save
-from etcdorm.v2.protocol.apply import Saved
+from etcdorm.v2.protocol.apply import Expected, Saved
 from etcdorm.v2.protocol.commit import BOOKKEEPING, Commit
 from etcdorm.v2.protocol.snapshot import Snapshot
 from etcdorm.v2.protocol.steps import Done, Request, Reserve, Steps, Swap
@@ -59,7 +59,7 @@ def nothing_is_taken_over() -> Iterator[None]:
 def no_fresh_look_after_deletes() -> Iterator[None]:
     """Deletes and taken over changes are worked from what was loaded before the commit."""
 
-    def trusting(commit: Commit, mine: Snapshot, *, trusted: bool, expected: Mapping[str, Set[str]]) -> Steps[Saved]:
+    def trusting(commit: Commit, mine: Snapshot, *, trusted: bool, expected: Expected) -> Steps[Saved]:
         return applying.apply(commit, mine, trusted=commit.lease is None, expected=expected)
 
     with pytest.MonkeyPatch.context() as patch:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
 from etcdorm.errors import EtcdormError, LeaseLapsedError, UnconfirmedError
@@ -41,12 +41,15 @@ class Saved:
     unapplied: EtcdormError | None = None
 
 
-def apply(commit: Commit, mine: Snapshot, *, trusted: bool, expected: Mapping[str, Set[str]]) -> Steps[Saved]:
+Expected = Callable[[], Mapping[str, Set[str]]]
+"""Tells the texts that a pending key may have by this save or the ones before: any other is an edit from outside."""
+
+
+def apply(commit: Commit, mine: Snapshot, *, trusted: bool, expected: Expected) -> Steps[Saved]:
     """Bring every pending key to where it should be, then ``@applied``; stop when somebody else has committed.
 
     ``mine`` is the record as it was loaded, with the new ``@commit`` in it. Its indexes may be worked from
-    (``trusted``) only when the commit deletes nothing, takes nothing over and has no lease to check. ``expected``
-    holds the texts that a pending key may have by this save or the ones before: any other is an edit from outside.
+    (``trusted``) only when the commit deletes nothing, takes nothing over and has no lease to check.
     Raises: LeaseLapsedError; UnconfirmedError when no look has shown that the lease was still there.
     """
     path, exists = mine.path, commit.lease is None
@@ -64,7 +67,8 @@ def apply(commit: Commit, mine: Snapshot, *, trusted: bool, expected: Mapping[st
                     return Saved(mine, frozenset(overwritten))
                 exists = True
             work = list(_work(path, commit, snapshot, quiet))
-            overwritten |= _foreign(snapshot, expected)
+            if looked:
+                overwritten |= _foreign(snapshot, expected())
             if work:
                 outcomes = yield work
                 snapshot = _after(path, snapshot, work, outcomes)

@@ -125,11 +125,17 @@ def _commit(
         yield from set_lease(path, commit, ttl)
     if landed.superseded and lease is None:
         return Saved(mine)
-    # What was carried over may still be on its way from the writers before us; the other keys are quiet, and show
-    # either what they held when they were loaded, or what we write.
-    plain = {name: key.value for name, key in base.plain()}
-    quiet = pending.keys() - carried(base).keys()
-    expected = {name: {text for text in (pending[name], plain.get(name)) if text is not None} for name in quiet}
     known = living or base.commit is None  # not so the remains of a record, whose writers may still be on their way
     trusted = known and base.applied and lease is None and None not in pending.values()
-    return (yield from apply(commit, mine, trusted=trusted, expected=expected))
+    return (yield from apply(commit, mine, trusted=trusted, expected=lambda: _expected(base, pending)))
+
+
+def _expected(base: Snapshot, pending: Mapping[str, str | None]) -> dict[str, set[str]]:
+    """The texts that each key may have by this save, or had before.
+
+    What was carried over may still be on its way from the writers before us; the other keys are quiet, and show either
+    what they held when they were loaded, or what we write.
+    """
+    plain = {name: key.value for name, key in base.plain()}
+    quiet = pending.keys() - carried(base).keys()
+    return {name: {text for text in (pending[name], plain.get(name)) if text is not None} for name in quiet}
