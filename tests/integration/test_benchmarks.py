@@ -12,12 +12,20 @@ from urllib.parse import urlencode, urlsplit
 
 import pytest
 
-from benchmarks import calls, coordination, timing, watching
+from benchmarks import calls, timing, watching
 from benchmarks.contenders.floor import Floor
 from benchmarks.contenders.found import CALLERS, FLOOR, OURS, TUNED, WATCHERS, Found, find
 from benchmarks.contenders.port import Blocking, Contender
+from benchmarks.coordination import arrival, tables
+from benchmarks.coordination.changing import saves
+from benchmarks.coordination.holding import WAYS, holding
+from benchmarks.coordination.leases import keeping
+from benchmarks.coordination.locks import hand_over
+from benchmarks.coordination.models import KINDS, Layout, server
+from benchmarks.filling import fill
 from benchmarks.pairs import cpu, over_floor, seconds
 from benchmarks.workload import Running
+from etcdorm import Created, Updated, connect
 from etcdorm.testing import EtcdServer, FaultProxy
 
 ROOT = Path(__file__).parents[2]
@@ -136,11 +144,71 @@ def test_the_command_refuses_what_can_not_be_measured() -> None:
 
 
 async def test_hand_overs_and_kept_records_are_measured(etcd: EtcdServer) -> None:
-    found = await coordination.hand_over(etcd.url, 3)
+    found = await hand_over(etcd.url, 3)
     assert len(found.seconds) == 3
-    kept = await coordination.keeping(etcd.url, 20, 3, 1.0)
+    kept = await keeping(etcd.url, 20, 3, 1.0)
     assert (kept.leases, kept.lost) == (20, 0)
     assert 0 < kept.busiest <= kept.refreshes
+
+
+@pytest.mark.parametrize("layout", KINDS)
+async def test_a_change_is_timed_at_every_kind_of_watcher(etcd: EtcdServer, layout: Layout) -> None:
+    found = await arrival.arrivals(etcd.url, layout, rounds=2, changes=3)
+    assert list(found) == ["typed", "bare", "floor"]
+    for way in found.values():
+        assert len(way.seconds) == 6
+        assert 0 < min(way.seconds) <= way.median <= way.p99 <= max(way.seconds)
+
+
+@pytest.mark.parametrize("layout", KINDS)
+async def test_what_is_watched_is_a_save_of_one_field_of_ten(etcd: EtcdServer, layout: Layout) -> None:
+    async with connect(etcd.url) as session:
+        change = await saves(session, layout)
+        async with session.watch(KINDS[layout]) as changes:
+            created = await anext(changes)
+            await change("turn-7")
+            changed = await anext(changes)
+    assert isinstance(created, Created)
+    assert len(type(created.new).model_fields) == 11  # with the key
+    assert isinstance(changed, Updated)
+    assert (changed.fields, changed.new.owner) == (("owner",), "turn-7")
+
+
+@pytest.mark.parametrize("layout", KINDS)
+async def test_a_process_holds_as_many_models_as_it_measures(etcd: EtcdServer, layout: Layout) -> None:
+    await fill((server(layout, number) for number in range(30)), *at(etcd.url))
+    async with connect(etcd.url) as session:
+        assert [model.name for model in await session.list(KINDS[layout])] == [f"server-{n:05}" for n in range(30)]
+    for way in WAYS:
+        async with holding(etcd.url, 30, layout, way) as models:
+            assert {name: model.model_dump() for name, model in models.items()} == {
+                (model := server(layout, number)).name: model.model_dump() for number in range(30)
+            }
+
+
+async def test_the_memory_of_a_table_is_measured_beside_that_of_its_models(etcd: EtcdServer) -> None:
+    await fill((server("directory", number) for number in range(100)), *at(etcd.url))
+    taken = await tables.held(etcd.url, "directory", 100, "traced")
+    assert list(taken) == list(WAYS)
+    assert 0 < taken["made"] < taken["table"]
+
+
+async def test_a_table_with_records_missing_is_not_measured(etcd: EtcdServer) -> None:
+    await fill([server("document", 0)], *at(etcd.url))
+    with pytest.raises(RuntimeError, match="1 models instead of 2"):
+        await tables.held(etcd.url, "document", 2, "resident")
+
+
+def test_the_command_of_coordination_prints_each_part_that_is_asked_for() -> None:
+    few = ("--only", "watches", "--rounds", "1", "--changes", "2")
+    command = [sys.executable, "-m", "benchmarks.coordination", *few]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert ended.returncode == 0, ended.stderr
+    for layout in KINDS:
+        assert f"2 changes of one field of ten, {layout}" in ended.stdout
+        assert "goal: 1.5 at most" in ended.stdout
+    for other in ("hand-over", "with a TTL", "memory"):
+        assert other not in ended.stdout
 
 
 class Urllib:
