@@ -1,6 +1,7 @@
 """What coordination costs: locks, leases, watches and tables, each on an etcd of its own.
 
-usage: python -m benchmarks.coordination [--only PART...] [--leases N] [--ttl S] [--rounds N] [--changes N] [--records N]
+usage: python -m benchmarks.coordination [--only PART...] [--leases N] [--ttl S] [--rounds N] [--changes N]
+                                         [--records N]
 """
 
 from __future__ import annotations
