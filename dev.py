@@ -4,8 +4,9 @@ usage:
   python3 dev.py demo              start a real etcd and walk through what etcdorm does with it
   python3 dev.py test              every check: ruff, mypy, pyright, import-linter, pytest
   python3 dev.py test ARGUMENT...  pytest alone, with these arguments, as in: dev.py test tests/unit -k path
-  python3 dev.py bench             how fast the v2 client and the mapper are, on a real etcd
-  python3 dev.py bench --help      what else can be said to it
+  python3 dev.py bench             how fast the v2 client is, beside others, on a real etcd
+  python3 dev.py bench NAME        another benchmark: mapper, or coordination
+  python3 dev.py bench --help      what else can be said to it; dev.py bench NAME --help, to another one
 
 The first run sets .venv up and takes its time; later runs start at once, until pyproject.toml changes.
 """
@@ -88,8 +89,11 @@ def main(arguments: Sequence[str]) -> int:
         prepare("dev")
         return become("-m", "pytest", *rest) if rest else test()
     if command == "bench":
+        module = "benchmarks"
+        if rest and (ROOT / "benchmarks" / rest[0] / "__main__.py").exists():
+            module, rest = f"benchmarks.{rest[0]}", rest[1:]
         prepare("dev,bench")
-        become("-m", "benchmarks", *rest)
+        become("-m", module, *rest)
     print(f"dev.py does not know {' '.join(arguments)!r}\n\n{__doc__.strip()}", file=sys.stderr)
     return 2
 

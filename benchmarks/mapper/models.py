@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -74,6 +74,11 @@ NEWER: Final[Mapping[str, Callable[[int], object]]] = {
 def values(number: int) -> dict[str, object]:
     """The fields of one of many."""
     return {"name": f"server-{number:05}", **{name: value(number) for name, value in NEWER.items()}}
+
+
+def made(kind: type[Server], number: int) -> Iterator[Server]:
+    """So many models of a class."""
+    return (kind.model_validate(values(each)) for each in range(number))
 
 
 def change(model: Server, fields: int, turn: int) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from benchmarks.contenders.bare_aiohttp import Tuned
+from benchmarks.filling import fill
 from benchmarks.mapper import work
-from benchmarks.mapper.filling import fill
 from benchmarks.mapper.floors import list_all
 from benchmarks.mapper.goals import Goal, measure
 from benchmarks.mapper.memory import Memory, held
-from benchmarks.mapper.models import Few, Many
+from benchmarks.mapper.models import Few, Many, made
 from benchmarks.pairs import Pair
 from etcdorm import connect
 from etcdorm.v2 import Client
@@ -20,8 +20,8 @@ Measured = Mapping[Goal, Sequence[Pair]]
 
 async def calls(host: str, port: int, *, models: int, rounds: int, seconds: float) -> tuple[Measured, Memory]:
     """Listing, loading and saving; and the memory of what was listed."""
-    await fill(Few, models, host, port)
-    await fill(Many, 10 * models, host, port)
+    await fill(made(Few, models), host, port)
+    await fill(made(Many, 10 * models), host, port)
     http = Tuned()
     await http.open(host, port)
     try:
@@ -38,8 +38,8 @@ async def calls(host: str, port: int, *, models: int, rounds: int, seconds: floa
         await http.close()
 
 
-async def many(host: str, port: int, *, models: int, rounds: int) -> Measured:
-    """Saving many at once, on an etcd in which there is nothing yet."""
-    await fill(Few, models, host, port)
-    async with connect(f"http://{host}:{port}") as session, Client(host, port) as client:
+async def many(host: str, port: int, *, models: int, rounds: int, url: str | None = None) -> Measured:
+    """Saving many at once, on an etcd in which there is nothing yet; by another way to it, with ``url``."""
+    await fill(made(Few, models), host, port)
+    async with connect(url or f"http://{host}:{port}", timeout=60) as session, Client(host, port) as client:
         return await measure(work.saving_all(session, client, models), rounds)

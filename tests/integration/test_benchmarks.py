@@ -12,16 +12,23 @@ from urllib.parse import urlencode, urlsplit
 
 import pytest
 
-from benchmarks import calls, coordination, timing, watching
+from benchmarks import calls, timing, watching
 from benchmarks.contenders.bare_aiohttp import Tuned
 from benchmarks.contenders.floor import Floor
 from benchmarks.contenders.found import CALLERS, FLOOR, OURS, TUNED, WATCHERS, Found, find
 from benchmarks.contenders.port import Blocking, Contender
-from benchmarks.mapper import filling, floors, running, work
-from benchmarks.mapper.models import Few, Fields, New, One, values
+from benchmarks.coordination import arrival, tables
+from benchmarks.coordination.changing import saves
+from benchmarks.coordination.holding import WAYS, holding
+from benchmarks.coordination.leases import keeping
+from benchmarks.coordination.locks import hand_over
+from benchmarks.coordination.models import KINDS, Layout, server
+from benchmarks.filling import fill
+from benchmarks.mapper import floors, running, work
+from benchmarks.mapper.models import Few, Fields, New, One, made, values
 from benchmarks.pairs import cpu, over_floor, seconds
 from benchmarks.workload import Running
-from etcdorm import Session
+from etcdorm import Created, Session, Updated, connect
 from etcdorm.testing import EtcdServer, FaultProxy
 from etcdorm.v2 import Client
 from etcdorm.v2.protocol.commit import Commit
@@ -145,7 +152,7 @@ async def test_saving_many_is_measured_and_leaves_no_new_ones_behind(etcd: EtcdS
 
 
 async def test_records_are_filled_in_as_a_save_leaves_them(etcd: EtcdServer, session: Session, client: Client) -> None:
-    await filling.fill(Few, 1, *at(etcd.url))
+    await fill(made(Few, 1), *at(etcd.url))
     filled = (await session.list(Few))[0]
     saved = await session.save(One.model_validate(values(0)))
     assert filled.model_dump() == saved.model_dump()
@@ -163,7 +170,7 @@ async def test_records_are_filled_in_as_a_save_leaves_them(etcd: EtcdServer, ses
 async def test_the_floor_lists_and_saves_as_the_session_does(
     etcd: EtcdServer, session: Session, client: Client
 ) -> None:
-    await filling.fill(Few, 3, *at(etcd.url))
+    await fill(made(Few, 3), *at(etcd.url))
     http = Tuned()
     await http.open(*at(etcd.url))
     bare = await floors.list_all(http, work.directory(Few))
@@ -188,15 +195,23 @@ async def test_a_listing_that_brings_something_else_is_told() -> None:
 
 
 def test_the_command_prints_a_table_of_each_kind() -> None:
-    tiny = ("--pairs", "1", "--seconds", "0.001", "--events", "3", "--models", "2")
-    command = [sys.executable, "-m", "benchmarks", *tiny]
+    command = [sys.executable, "-m", "benchmarks", "--pairs", "1", "--seconds", "0.001", "--events", "3"]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert ended.returncode == 0, ended.stderr
-    titles = ("Time per call", "CPU time of the client", "Calls per second", "CPU time per event")
-    for title in (*titles, "Calls of a session", "A listed model holds", "Saving one after the other"):
+    for title in ("Time per call", "CPU time of the client", "Calls per second", "CPU time per event"):
         assert f"\n{title}" in ended.stdout
     for name in (*(entry.name for entry in CALLERS), *(entry.name for entry in WATCHERS)):
         assert f"\n{name}" in ended.stdout
+
+
+def test_the_command_of_the_mapper_prints_what_it_has_measured() -> None:
+    command = [sys.executable, "-m", "benchmarks.mapper", "--pairs", "1", "--seconds", "0.001", "--models", "2"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert ended.returncode == 0, ended.stderr
+    for title in ("Calls of a session", "A listed model holds"):
+        assert f"\n{title}" in ended.stdout
+    for where in ("in memory", "on a disk", "on a disk, and 1 ms away"):
+        assert f"\nSaving one after the other, as a multiple of save_all; etcd {where}\n" in ended.stdout
 
 
 def test_the_command_refuses_what_can_not_be_measured() -> None:
@@ -207,11 +222,71 @@ def test_the_command_refuses_what_can_not_be_measured() -> None:
 
 
 async def test_hand_overs_and_kept_records_are_measured(etcd: EtcdServer) -> None:
-    found = await coordination.hand_over(etcd.url, 3)
+    found = await hand_over(etcd.url, 3)
     assert len(found.seconds) == 3
-    kept = await coordination.keeping(etcd.url, 20, 3, 1.0)
+    kept = await keeping(etcd.url, 20, 3, 1.0)
     assert (kept.leases, kept.lost) == (20, 0)
     assert 0 < kept.busiest <= kept.refreshes
+
+
+@pytest.mark.parametrize("layout", KINDS)
+async def test_a_change_is_timed_at_every_kind_of_watcher(etcd: EtcdServer, layout: Layout) -> None:
+    found = await arrival.arrivals(etcd.url, layout, rounds=2, changes=3)
+    assert list(found) == ["typed", "bare", "floor"]
+    for way in found.values():
+        assert len(way.seconds) == 6
+        assert 0 < min(way.seconds) <= way.median <= way.p99 <= max(way.seconds)
+
+
+@pytest.mark.parametrize("layout", KINDS)
+async def test_what_is_watched_is_a_save_of_one_field_of_ten(etcd: EtcdServer, layout: Layout) -> None:
+    async with connect(etcd.url) as session:
+        change = await saves(session, layout)
+        async with session.watch(KINDS[layout]) as changes:
+            created = await anext(changes)
+            await change("turn-7")
+            changed = await anext(changes)
+    assert isinstance(created, Created)
+    assert len(type(created.new).model_fields) == 11  # with the key
+    assert isinstance(changed, Updated)
+    assert (changed.fields, changed.new.owner) == (("owner",), "turn-7")
+
+
+@pytest.mark.parametrize("layout", KINDS)
+async def test_a_process_holds_as_many_models_as_it_measures(etcd: EtcdServer, layout: Layout) -> None:
+    await fill((server(layout, number) for number in range(30)), *at(etcd.url))
+    async with connect(etcd.url) as session:
+        assert [model.name for model in await session.list(KINDS[layout])] == [f"server-{n:05}" for n in range(30)]
+    for way in WAYS:
+        async with holding(etcd.url, 30, layout, way) as models:
+            assert {name: model.model_dump() for name, model in models.items()} == {
+                (model := server(layout, number)).name: model.model_dump() for number in range(30)
+            }
+
+
+async def test_the_memory_of_a_table_is_measured_beside_that_of_its_models(etcd: EtcdServer) -> None:
+    await fill((server("directory", number) for number in range(100)), *at(etcd.url))
+    taken = await tables.held(etcd.url, "directory", 100, "traced")
+    assert list(taken) == list(WAYS)
+    assert 0 < taken["made"] < taken["table"]
+
+
+async def test_a_table_with_records_missing_is_not_measured(etcd: EtcdServer) -> None:
+    await fill([server("document", 0)], *at(etcd.url))
+    with pytest.raises(RuntimeError, match="1 models instead of 2"):
+        await tables.held(etcd.url, "document", 2, "resident")
+
+
+def test_the_command_of_coordination_prints_each_part_that_is_asked_for() -> None:
+    few = ("--only", "watches", "--rounds", "1", "--changes", "2")
+    command = [sys.executable, "-m", "benchmarks.coordination", *few]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert ended.returncode == 0, ended.stderr
+    for layout in KINDS:
+        assert f"2 changes of one field of ten, {layout}" in ended.stdout
+        assert "goal: 1.5 at most" in ended.stdout
+    for other in ("hand-over", "with a TTL", "memory"):
+        assert other not in ended.stdout
 
 
 class Urllib:

@@ -188,6 +188,32 @@ def test_all_tests_run_in_parallel_and_a_choice_of_them_as_it_was_asked_for(
         dev.main(["test", "tests/unit", "-k", "path"])
 
 
+@pytest.mark.parametrize(
+    ("arguments", "command"),
+    [
+        ([], "-m benchmarks"),
+        (["--pairs", "3"], "-m benchmarks --pairs 3"),
+        (["coordination"], "-m benchmarks.coordination"),
+        (["coordination", "--ttl", "3"], "-m benchmarks.coordination --ttl 3"),
+        (["contenders"], "-m benchmarks contenders"),  # it refuses that
+    ],
+)
+def test_a_benchmark_is_chosen_by_its_name(
+    dev: ModuleType, monkeypatch: pytest.MonkeyPatch, arguments: list[str], command: str
+) -> None:
+    def become(*arguments: str) -> None:
+        raise SystemExit(" ".join(arguments))
+
+    for name in ("coordination", "contenders"):
+        (dev.ROOT / "benchmarks" / name).mkdir(parents=True)
+    (dev.ROOT / "benchmarks" / "coordination" / "__main__.py").touch()
+    monkeypatch.setattr(dev, "prepare", lambda extras: None)
+    monkeypatch.setattr(dev, "become", become)
+    with pytest.raises(SystemExit) as ended:
+        dev.main(["bench", *arguments])
+    assert ended.value.code == command
+
+
 @pytest.mark.parametrize("arguments", [[], ["tset"], ["demo", "--fast"]])
 def test_a_call_that_makes_no_sense_changes_nothing(
     dev: ModuleType, arguments: list[str], capsys: pytest.CaptureFixture[str]

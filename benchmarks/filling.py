@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from urllib.parse import quote_plus
 
 from benchmarks.contenders.floor import Floor
-from benchmarks.mapper.models import Server, values
+from etcdorm import EtcdModel
 from etcdorm.mapping import schema_of
 from etcdorm.v2.protocol.commit import APPLIED, COMMIT, Commit
 
 _AT_ONCE = 16
 
 
-async def fill(kind: type[Server], number: int, host: str, port: int) -> None:
-    """Write so many records of a class."""
+async def fill(models: Iterable[EtcdModel], host: str, port: int) -> None:
     floor = Floor()
     await floor.open(host, port)
-    waiting = (pair for each in range(number) for pair in keys(kind.model_validate(values(each))))
+    waiting = (pair for model in models for pair in _keys(model))
 
     async def work() -> None:
         for key, text in waiting:
@@ -31,11 +30,15 @@ async def fill(kind: type[Server], number: int, host: str, port: int) -> None:
     await floor.close()
 
 
-def keys(model: Server) -> Iterator[tuple[str, str]]:
-    """All keys of a model that was saved once."""
+def _keys(model: EtcdModel) -> Iterator[tuple[str, str]]:
+    """All keys of a model that was saved once, with what they hold."""
     schema = schema_of(type(model))
     path = schema.path(model)
-    fields = schema.encode(model, document=False)
+    is_document = schema.layout == "document"
+    fields = schema.encode(model, document=is_document)
+    if is_document:
+        yield str(path), fields[""]
+        return
     commit = Commit(secrets.token_urlsafe(12), (), dict(fields))
     for name, text in {COMMIT: commit.to_text(), **fields, APPLIED: commit.id}.items():
         yield str(path / name), text

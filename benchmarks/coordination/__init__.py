@@ -1,0 +1,1 @@
+"""What coordination costs: locks, leases, watches and tables. ``python -m benchmarks.coordination`` prints it all."""

@@ -1,0 +1,62 @@
+"""Measure what the mapper costs on top of what it can't do without, each on an etcd of its own, and print multiples.
+
+usage: python -m benchmarks.mapper [--only PART...] [--pairs N] [--seconds S] [--models N]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import platform
+from typing import Final
+
+from benchmarks import report
+from benchmarks.mapper import running
+from benchmarks.mapper.far import far
+from benchmarks.server import serving
+from etcdorm.testing import find_binary
+
+PARTS: Final = ("calls", "many")
+_AWAY: Final = 0.001
+"""Seconds for which each request is held on its way, where etcd is a network away."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.mapper", description=__doc__.splitlines()[0])
+    parser.add_argument("--only", choices=PARTS, nargs="+", default=PARTS, help="the parts to measure; by default all")
+    parser.add_argument("--pairs", type=int, default=7, help="slices of each call, each after one of its floor")
+    parser.add_argument("--seconds", type=float, default=0.25, help="how long a slice of loads or saves lasts")
+    parser.add_argument("--models", type=int, default=1000, help="models to list, and ten times as many; and to save")
+    options = parser.parse_args()
+    if options.pairs < 1 or options.seconds <= 0 or options.models < 1:
+        parser.error("pairs and models from 1 on, seconds above 0")
+    print(f"{find_binary()}, Python {platform.python_version()}", flush=True)
+    if "calls" in options.only:
+        _calls(pairs=options.pairs, seconds=options.seconds, models=options.models)
+    if "many" in options.only:
+        _many("in memory", pairs=options.pairs, models=options.models)
+        _many("on a disk", pairs=options.pairs, models=options.models, disk=True)
+        where = f"on a disk, and {1000 * _AWAY:.0f} ms away"
+        _many(where, pairs=options.pairs, models=options.models, disk=True, away=_AWAY)
+
+
+def _calls(*, pairs: int, seconds: float, models: int) -> None:
+    with serving() as (_, host, port):
+        measured, memory = asyncio.run(running.calls(host, port, models=models, rounds=pairs, seconds=seconds))
+    title = "Calls of a session, as multiples of what they can't do without"
+    print(report.goals(title, measured) + report.memory(memory), end="", flush=True)
+
+
+def _many(where: str, *, pairs: int, models: int, disk: bool = False, away: float = 0.0) -> None:
+    with serving(disk=disk) as (etcd, host, port):
+        if away:
+            with far(etcd.url, away) as url:
+                measured = asyncio.run(running.many(host, port, url=url, models=models, rounds=max(1, pairs // 2)))
+        else:
+            measured = asyncio.run(running.many(host, port, models=models, rounds=max(1, pairs // 2)))
+    title = f"Saving one after the other, as a multiple of save_all; etcd {where}"
+    print(report.goals(title, measured), end="", flush=True)
+
+
+if __name__ == "__main__":
+    main()
