@@ -42,25 +42,25 @@ class Reader(Generic[M]):
             else:
                 self._others.append((name, member.segment, member.codec))
 
-    def read(self, fields: Mapping[str, str], keys: Mapping[str, JsonValue]) -> M | list[FieldFailure]:
+    def read(self, fields: Mapping[str, str], keys: dict[str, JsonValue]) -> M | list[FieldFailure]:
         """The model, its key fields given apart; or the failures, with keys relative to the record.
 
         The whole model is validated at once and in JSON mode, the exact inverse of the dump that it was written from,
         for strict models too.
         """
         problems: list[Problem] = []
-        is_document = "" in fields
-        body = self._parse_document(fields[""], problems) if is_document else self._parse_directory(fields, problems)
-        failures = [self._unreadable(item, fields) for item in problems]
+        document = fields.get("")
+        body = self._parse_directory(fields, problems) if document is None else self._parse_document(document, problems)
+        text = pydantic_core.to_json(body | keys)
         try:
-            text = pydantic_core.to_json({**body, **keys})
             model = self.model.__pydantic_validator__.validate_json(text, by_alias=False, by_name=True)
         except ValidationError as error:
-            for item in error.errors(include_url=False):
-                if not _follows(self.codec.locate(item["loc"]), problems):
-                    failures.append(self._invalid(item, fields))
-            return failures
-        return failures or model
+            return [self._unreadable(item, fields) for item in problems] + [
+                self._invalid(item, fields)
+                for item in error.errors(include_url=False)
+                if not _follows(self.codec.locate(item["loc"]), problems)
+            ]
+        return [self._unreadable(item, fields) for item in problems] if problems else model
 
     def _parse_directory(self, fields: Mapping[str, str], problems: list[Problem]) -> dict[str, JsonValue]:
         if self.codec.extra is None and "/" not in "".join(fields):

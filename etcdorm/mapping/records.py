@@ -64,8 +64,7 @@ def to_model(schema: Schema[M], record: Record | None) -> M | None:
 
     Raises: DecodeError.
     """
-    record = ours(schema, record)
-    if record is None:
+    if record is None or not is_ours(schema, record):
         return None
     if record.error is not None:
         raise record.error

@@ -198,6 +198,9 @@ def schema_of(cls: type[M]) -> Schema[M]:
 
     Raises: ModelError when it has none, and why; UsageError for what is no model class at all.
     """
+    known: object = getattr(cls, "__dict__", {}).get(_SCHEMA)
+    if isinstance(known, Schema):
+        return known
     given: object = cls
     if not isinstance(given, type):
         raise UsageError(f"a model class is needed here, not an object of {type(given).__name__}")

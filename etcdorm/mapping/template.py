@@ -121,7 +121,7 @@ class Template:
 
         Raises: PathError when a text holds a lone surrogate.
         """
-        return Path(tuple(_format(segment, texts) for segment in self.segments))
+        return Path(tuple([_format(segment, texts) for segment in self.segments]))
 
     def match(self, path: Path) -> dict[str, str] | None:
         """The key texts that ``format`` makes ``path`` of, or None when there are none."""
