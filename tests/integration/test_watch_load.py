@@ -8,21 +8,25 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
-from etcdorm import Created, Feed, Session, Updated
+from etcdorm import Created, Feed, Lease, Session, Updated
 from etcdorm.testing import EtcdServer
 from etcdorm.v2 import Client
 from tests.support.models import Doc
 
+T = TypeVar("T")
+
 FULL = bool(os.environ.get("ETCDORM_FULL_LOAD"))
 RATE, SECONDS = (2000, 20) if FULL else (500, 4)
-KEPT = 10_000 if FULL else 1_200
-"""Records that are kept alive; in any case more than etcd's history holds events."""
+HISTORY = 1_000
+"""Events that etcd remembers; each refresh is one of them."""
+KEPT, TTL, TURNS = (10_000, 60, 10) if FULL else (1_200, 15, 1)
 
 DOCUMENTS = 50
 PATIENCE = 300 if FULL else 60
@@ -43,6 +47,10 @@ async def writing(url: str) -> AsyncIterator[asyncio.subprocess.Process]:
         if process.returncode is None:
             process.kill()
         await process.wait()
+
+
+def at_a_time(items: Sequence[T], size: int = 50) -> Iterator[Sequence[T]]:
+    return (items[start : start + size] for start in range(0, len(items), size))
 
 
 def port_of(change: object) -> int:
@@ -80,12 +88,14 @@ async def test_a_fast_consumer_loses_nothing_and_a_slow_one_is_told(etcd: EtcdSe
     async with (
         session.watch(Doc) as fast,
         session.watch(Doc, buffer=100) as slow,
-        writing(etcd.url),
+        writing(etcd.url) as writer,
         asyncio.timeout(PATIENCE),
         asyncio.TaskGroup() as group,
     ):
         every = group.create_task(every_port(fast, total))
         newest = group.create_task(newest_ports(slow, total - 1, waiting))
+        assert writer.stdout is not None
+        print("writes, and the seconds that they took:", (await writer.stdout.read()).decode())
     expected = {f"/docs/d{number}": list(range(number, total, DOCUMENTS)) for number in range(DOCUMENTS)}
     assert every.result() == expected
     assert newest.result() == {path: ports[-1] for path, ports in expected.items()}
@@ -98,29 +108,25 @@ async def test_a_feed_beside_many_records_that_are_kept_alive_tells_each_change_
     etcd: EtcdServer, session: Session, client: Client
 ) -> None:
     names = [f"d{number}" for number in range(KEPT)]
-    for start in range(0, KEPT, 100):
-        await asyncio.gather(
-            *(client.write(f"/docs/{name}", '{"port":0}', ttl=600) for name in names[start : start + 100])
-        )
+    for some in at_a_time(names):
+        await asyncio.gather(*(client.write(f"/docs/{name}", '{"port":0}', ttl=600) for name in some))
     kept = await session.list(Doc)
-    told: list[tuple[str, int]] = []
-    async with session.watch(Doc) as feed, asyncio.timeout(PATIENCE):
+    async with session.watch(Doc) as feed, AsyncExitStack() as stack, asyncio.timeout(PATIENCE):
         for _ in range(KEPT):
             assert (await anext(feed)).gap is False
-
-        async def read() -> None:
-            while len(told) < 6:
+        leases: list[Lease] = []
+        for docs in at_a_time(kept):
+            entered = (stack.enter_async_context(session.keepalive(doc, ttl=TTL)) for doc in docs)
+            leases += await asyncio.gather(*entered)
+        for turn in range(1, TURNS + 1):
+            start = (await client.read("/docs/d0", quorum=True)).etcd_index
+            while (await client.read("/docs/d0", quorum=True)).etcd_index < start + 1.2 * HISTORY:  # noqa: ASYNC110
+                await asyncio.sleep(0.2)
+            for doc in (kept[0], kept[-1]):
+                doc.port = turn
+                await session.save(doc)
                 change = await anext(feed)
-                assert not change.gap
-                told.append((change.path, port_of(change)))
-
-        async with asyncio.TaskGroup() as group:
-            group.create_task(read())
-            for turn in (1, 2, 3):
-                for start in range(0, KEPT, 50):
-                    await asyncio.gather(*(session.refresh(each, ttl=600) for each in kept[start : start + 50]))
-                for doc in (kept[0], kept[-1]):
-                    doc.port = turn
-                    await session.save(doc)
-    assert told == [(each.key(each.name), turn) for turn in (1, 2, 3) for each in (kept[0], kept[-1])]
+                assert (change.path, port_of(change), change.gap) == (doc.key(doc.name), turn, False)
+        assert all(lease.valid for lease in leases)
+    assert await session.count(Doc) == KEPT
     assert feed.fell_behind == 0
