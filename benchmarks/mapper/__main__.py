@@ -43,8 +43,11 @@ def main() -> None:
 def _calls(*, pairs: int, seconds: float, models: int) -> None:
     with serving() as (_, host, port):
         measured, memory = asyncio.run(running.calls(host, port, models=models, rounds=pairs, seconds=seconds))
-    title = "Calls of a session, as multiples of what they can't do without"
-    print(report.goals(title, measured) + report.memory(memory), end="", flush=True)
+    title = "Calls of a session, as multiples of what they can't do without; etcd"
+    print(report.goals(f"{title} in memory", measured) + report.memory(memory), end="", flush=True)
+    with serving(disk=True) as (_, host, port):
+        measured = asyncio.run(running.saves(host, port, models=models, rounds=pairs, seconds=seconds))
+    print(report.goals(f"{title} on a disk", measured), end="", flush=True)
 
 
 def _many(where: str, *, pairs: int, models: int, disk: bool = False, away: float = 0.0) -> None:

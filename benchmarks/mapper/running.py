@@ -38,6 +38,13 @@ async def calls(host: str, port: int, *, models: int, rounds: int, seconds: floa
         await http.close()
 
 
+async def saves(host: str, port: int, *, models: int, rounds: int, seconds: float) -> Measured:
+    """Saving alone."""
+    await fill(made(Few, models), host, port)
+    async with connect(f"http://{host}:{port}", timeout=60) as session, Client(host, port) as client:
+        return await measure(await work.saving(session, client, seconds), rounds)
+
+
 async def many(host: str, port: int, *, models: int, rounds: int, url: str | None = None) -> Measured:
     """Saving many at once, on an etcd in which there is nothing yet; by another way to it, with ``url``."""
     await fill(made(Few, models), host, port)
