@@ -8,7 +8,7 @@ from typing import ClassVar
 from pydantic import JsonValue
 
 from etcdorm.errors import PathError
-from etcdorm.mapping.codecs import ABSENT, Codec, Decoded, Location, Problem, ScalarCodec, Unstorable
+from etcdorm.mapping.codecs import ABSENT, Codec, Decoded, Location, Problem, Unstorable
 from etcdorm.mapping.entries import as_object, is_directory, put, readable, take
 from etcdorm.mapping.tree import EMPTY, NULL, Tree, join
 from etcdorm.path import decode_segment, encode_segment
@@ -65,9 +65,7 @@ class ModelCodec:
     def encode(self, value: JsonValue, key: str, into: dict[str, str]) -> None:
         for name, item in as_object(value, key).items():
             member = self.members.get(name)
-            if member is not None and type(item) is str and type(member.codec) is ScalarCodec:
-                member.codec.encode(item, f"{key}/{member.segment}" if key else member.segment, into)  # as most are
-            elif member is not None:
+            if member is not None:
                 member.encode(item, key, into)
             else:
                 put(item, key, encode_segment(name), self._extra(name, key), into)

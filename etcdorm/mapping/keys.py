@@ -44,8 +44,6 @@ class KeyField:
 
         Raises: UsageError.
         """
-        if self._is_own_text(value):
-            return value
         try:
             return self._adapter.validate_python(value)
         except ValidationError as error:

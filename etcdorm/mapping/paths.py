@@ -41,13 +41,11 @@ class Paths(Generic[M]):
         if len(args) > len(names):
             raise UsageError(f"{self.name} takes {len(names)} key(s) ({_listed(names)}), but {len(args)} were given")
         given = dict(zip(names, args, strict=False))
-        if fields:
-            if twice := given.keys() & fields.keys():
-                raise UsageError(f"{self.name} was given {_listed(twice)} twice, by position and by name")
-            given.update(fields)
+        if twice := given.keys() & fields.keys():
+            raise UsageError(f"{self.name} was given {_listed(twice)} twice, by position and by name")
+        given.update(fields)
         texts = self._texts(given)  # before what is missing: a misspelt name is both
-        if len(given) < len(names):
-            missing = [name for name in names if name not in given]
+        if missing := [name for name in names if name not in given]:
             raise UsageError(f"{self.name} needs {_listed(missing)} to make a path of {self.template.text!r}")
         return self.template.format(texts)
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from etcdorm.errors import DecodeError
 from etcdorm.mapping.model import EtcdModel, Place, set_place
 from etcdorm.mapping.schema import Schema
+from etcdorm.path import Path
 from etcdorm.store.types import Owns, Record
 
 M = TypeVar("M", bound=EtcdModel)
+T = TypeVar("T")
 
 
 def is_ours(schema: Schema[M], record: Record) -> bool:
@@ -46,8 +47,7 @@ def version_of(schema: Schema[M], record: Record) -> int:
 
     Raises: DecodeError; NewerVersionError.
     """
-    with _named_in_etcd(record):
-        return schema.versions.found(record.path, record.fields)
+    return _read(schema.versions.found, record)
 
 
 def upgraded(schema: Schema[M], record: Record) -> Mapping[str, str]:
@@ -55,8 +55,7 @@ def upgraded(schema: Schema[M], record: Record) -> Mapping[str, str]:
 
     Raises: DecodeError; NewerVersionError.
     """
-    with _named_in_etcd(record):
-        return schema.versions.upgraded(record.path, record.fields)
+    return _read(schema.versions.upgraded, record)
 
 
 def to_model(schema: Schema[M], record: Record | None) -> M | None:
@@ -68,20 +67,15 @@ def to_model(schema: Schema[M], record: Record | None) -> M | None:
         return None
     if record.error is not None:
         raise record.error
-    try:  # as `_named_in_etcd`, of which this is a third of the cost
-        model = schema.decode(record.path, record.fields)
-    except DecodeError as error:
-        error.namespace = record.namespace
-        raise
+    model = _read(schema.decode, record)
     set_place(model, Place.of(record))
     return model
 
 
-@contextmanager
-def _named_in_etcd(record: Record) -> Iterator[None]:
-    """Let an error about a record name it as it lies in etcd; what raises it knows only the path within a namespace."""
+def _read(read: Callable[[Path, Mapping[str, str]], T], record: Record) -> T:
+    """What is read of a record; an error names it as it lies in etcd, not only by the path within a namespace."""
     try:
-        yield
+        return read(record.path, record.fields)
     except DecodeError as error:
         error.namespace = record.namespace
         raise

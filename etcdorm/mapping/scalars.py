@@ -73,9 +73,7 @@ _MORE_NUMBERS: frozenset[object] = frozenset(
 
 def write(value: JsonValue) -> str:
     """The text of a dumped value."""
-    if isinstance(value, str):
-        return value
-    return str(value) if type(value) is int else pydantic_core.to_json(value).decode()
+    return value if isinstance(value, str) else pydantic_core.to_json(value).decode()
 
 
 def read_text(text: str) -> JsonValue:

@@ -94,13 +94,7 @@ def same(a: object, b: object) -> bool:
 def differing(a: BaseModel, b: BaseModel) -> list[str]:
     """The fields, of two models of one class, that are not the same."""
     fields = type(a).model_fields
-    mine, theirs = a.__dict__, b.__dict__
-    unlike = [
-        name
-        for name in fields
-        if not (type(value := mine.get(name)) in _ATOMS and value is not None and value == theirs.get(name))
-        and not (_same_attribute(a, b, name) or fields[name].exclude)
-    ]
+    unlike = [name for name in fields if not (_same_attribute(a, b, name) or fields[name].exclude)]
     extra, other = a.__pydantic_extra__ or {}, b.__pydantic_extra__ or {}
     if not (extra or other):
         return unlike

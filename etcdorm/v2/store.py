@@ -173,26 +173,23 @@ class V2Store:
         return await drive(self._client, steps, timeout=self._timeout)
 
     def _seen(self, path: Path, node: Node, owns: Owns | None) -> Record | None:
-        return self._packer.read(path, node, self._client.cluster_id) or self._seen_closely(path, node, owns)
-
-    def _seen_closely(self, path: Path, node: Node, owns: Owns | None) -> Record | None:
+        usual = self._packer.read(path, node, self._client.cluster_id)
+        if usual is not None:
+            return usual
         snapshot = Snapshot.of_node(path, node)
         if owns is not None and snapshot.litter:
             self._janitor.clear(snapshot.path, owns)
         return snapshot.record(self._client.cluster_id)
 
     def _each_seen(self, nodes: Iterable[tuple[Path, Node]], owns: Owns | None) -> Iterator[Record | DecodeError]:
-        read, origin = self._packer.read, self._client.cluster_id
         for path, node in nodes:
-            record = read(path, node, origin)
-            if record is None:
-                try:
-                    record = self._seen_closely(path, node, owns)
-                except DecodeError as error:
-                    yield error
-                    continue
-            if record is not None:
-                yield record
+            try:
+                record = self._seen(path, node, owns)
+            except DecodeError as error:
+                yield error
+            else:
+                if record is not None:
+                    yield record
 
     def _saved(self, saved: Saved, ttl: Ttl) -> Record:
         path = saved.snapshot.path
