@@ -4,7 +4,7 @@ from etcdorm.mapping.diff import changes
 from etcdorm.mapping.markers import AsJson, KeyName, Merge, Sensitive
 from etcdorm.mapping.model import EtcdModel, Place, place_of, set_place
 from etcdorm.mapping.raw import Values
-from etcdorm.mapping.schema import Schema, schema_of
+from etcdorm.mapping.schema import Schema, Seen, schema_of
 from etcdorm.mapping.versions import upgrade
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "Merge",
     "Place",
     "Schema",
+    "Seen",
     "Sensitive",
     "Values",
     "changes",

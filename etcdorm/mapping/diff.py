@@ -23,7 +23,7 @@ def changes(before: Mapping[str, str], after: Mapping[str, str], stored: Mapping
     }
     for key in stored.keys() - after.keys():
         # A marker that is not in `before` is hidden by keys that another tool set; don't let it come to light.
-        if key in before or (is_marker(key) and _field(key) in touched):
+        if key in before or ("@" in key and is_marker(key) and _field(key) in touched):
             result[key] = None
     # What is gone as a whole, a nested model or an entry of a map, goes with the keys that another version put there.
     gone = _gone(before, after)

@@ -15,7 +15,7 @@ from pydantic_core import CoreSchema
 from etcdorm.errors import ModelError, PathError
 from etcdorm.mapping.checks import check_names, unknown_type
 from etcdorm.mapping.frozen import is_frozen, thaw
-from etcdorm.mapping.schema import DECLARATION, Declaration, Layout, compile_schema, schema_of
+from etcdorm.mapping.schema import DECLARATION, Declaration, Layout, Seen, compile_schema, schema_of
 from etcdorm.mapping.secrets import hide, hide_in_errors
 from etcdorm.mapping.values import JSON_CONFIG
 from etcdorm.path import Path
@@ -39,11 +39,13 @@ class Place:
     record: Record
     read_at: float
     """When the record was read, by ``time.monotonic()``."""
+    seen: Seen | None = None
+    """The model's values that the record has given, or was made of; None when they are not known."""
 
     @classmethod
-    def of(cls, record: Record, *, read_at: float | None = None) -> Place:
+    def of(cls, record: Record, *, read_at: float | None = None, seen: Seen | None = None) -> Place:
         """The place of a record that was read just now, or at ``read_at``."""
-        return cls(record, time.monotonic() if read_at is None else read_at)
+        return cls(record, time.monotonic() if read_at is None else read_at, seen)
 
     @property
     def path(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeVar
 
@@ -20,12 +20,14 @@ from etcdorm.mapping.reader import Reader
 from etcdorm.mapping.secrets import hide
 from etcdorm.mapping.template import Template
 from etcdorm.mapping.tree import SCHEMA
-from etcdorm.mapping.values import differing, dump
+from etcdorm.mapping.values import alike, differing, dump, is_dumped_by_field, is_fixed, unlike
 from etcdorm.mapping.versions import Versions
 from etcdorm.path import Path
 
 M = TypeVar("M", bound=BaseModel)
 Layout = Literal["directory", "document"]
+Seen = tuple[object, ...]
+"""The values that a model's fields had at some moment."""
 
 DECLARATION: Final = "__etcd_declaration__"
 """The class attribute with a class's own or inherited Declaration."""
@@ -67,6 +69,7 @@ class Schema(Paths[M]):
         self._in_path = set(template.fields)
         self._codec = compiler.compile(keys=template.fields)
         self._reader = Reader(model, self._codec)
+        self._is_dumped_by_field = is_dumped_by_field(model)
 
     def encode(self, model: M, *, document: bool, onto: Mapping[str, str] | None = None) -> dict[str, str]:
         """The record's fields: relative keys and their texts; in a document, the one key "".
@@ -75,14 +78,14 @@ class Schema(Paths[M]):
         The fields are read back before they are returned, so that no value gets into etcd that would not come out.
         Raises: EncodeError naming the fields, never their values.
         """
-        fields = self.encode_again(model, document=document, onto=onto)
-        self._read_back(model, fields)
+        fields = self.write(model, document=document, onto=onto)
+        self.check(model, fields)
         return fields
 
-    def encode_again(
-        self, model: M, *, document: bool, onto: Mapping[str, str] | None = None, only: set[str] | None = None
+    def write(
+        self, model: M, *, document: bool, onto: Mapping[str, str] | None = None, only: Set[str] | None = None
     ) -> dict[str, str]:
-        """As ``encode``, for a model that came from etcd, and so need not be read back; or ``only`` some of its fields.
+        """As ``encode``, or ``only`` some of the model's fields; they are not read back.
 
         Raises: EncodeError.
         """
@@ -114,6 +117,49 @@ class Schema(Paths[M]):
         failures = [replace(item, key=str(path / item.key), problem=item.problem + how) for item in read]
         raise DecodeError(str(path), self.name, failures)
 
+    def check(self, model: M, fields: Mapping[str, str]) -> None:
+        """Raise EncodeError unless these fields of a record give an equal model."""
+        if lost := self.lost(model, fields):
+            raise self._refusal((name, "the value would come back as another one") for name in lost)
+
+    def lost(self, model: M, fields: Mapping[str, str]) -> list[str]:
+        """What another model than this one comes out of these fields of a record with: the names of what differs.
+
+        Raises: EncodeError when none comes out.
+        """
+        keys: dict[str, JsonValue] = {}
+        for name, key in self.keys.items():
+            try:
+                keys[name] = key.dump(getattr(model, name, None))
+            except (ValueError, TypeError):
+                raise self._refusal([(name, "Pydantic can't dump this value")]) from None
+        read = self._reader.read(fields, keys)
+        if isinstance(read, list):
+            raise self._refusal((item.field, item.problem) for item in read)
+        return differing(model, read)
+
+    def unlike(self, model: M, other: M) -> Set[str]:
+        """The fields of two models that may be written in different words; all others are written in the same."""
+        if self._is_dumped_by_field:
+            return unlike(model, other, self._codec.members)
+        return self._codec.members.keys() | (model.model_extra or {}).keys() | (other.model_extra or {}).keys()
+
+    def seen(self, model: M) -> Seen:
+        """What ``edited`` has to know of a model as it is now."""
+        return tuple(map(model.__dict__.get, self._codec.members))
+
+    def edited(self, model: M, seen: Seen) -> set[str] | None:
+        """The fields that hold another scalar now, and all others what was seen; None when it takes more to tell."""
+        if not self._is_dumped_by_field or model.__pydantic_extra__:
+            return None
+        names: set[str] = set()
+        for name, before, now in zip(self._codec.members, seen, self.seen(model), strict=True):
+            if not alike(before, now):
+                if before is None or now is None or not (is_fixed(before) and is_fixed(now)):
+                    return None
+                names.add(name)
+        return names
+
     def owns(self, key: str) -> bool:
         """Whether a relative key belongs to the model, its markers included; "" is the key of a document."""
         return key == SCHEMA or self._codec.owns(key)
@@ -126,7 +172,7 @@ class Schema(Paths[M]):
         """The field that a relative key, or a marker, belongs to."""
         return str(self._codec.place(key)[0])
 
-    def _dump(self, model: M, *, only: set[str] | None = None) -> JsonValue:
+    def _dump(self, model: M, *, only: Set[str] | None = None) -> JsonValue:
         try:
             return dump(model, only=only, without=self._in_path)
         except (ValueError, TypeError):
@@ -154,20 +200,6 @@ class Schema(Paths[M]):
                 for name, value in values.items():
                     to_json(value, name)  # raises for the field that it was
             raise
-
-    def _read_back(self, model: M, fields: Mapping[str, str]) -> None:
-        """Raise EncodeError unless the fields give an equal model."""
-        keys: dict[str, JsonValue] = {}
-        for name, key in self.keys.items():
-            try:
-                keys[name] = key.dump(getattr(model, name, None))
-            except (ValueError, TypeError):
-                raise self._refusal([(name, "Pydantic can't dump this value")]) from None
-        read = self._reader.read(fields, keys)
-        if isinstance(read, list):
-            raise self._refusal((item.field, item.problem) for item in read)
-        if lost := differing(model, read):
-            raise self._refusal((name, "the value would come back as another one") for name in lost)
 
     def _refusal(self, problems: Iterable[tuple[str, str]]) -> EncodeError:
         lines = [f"  {self.name}.{field}: {problem}" for field, problem in problems]

@@ -14,10 +14,11 @@ from etcdorm.errors import (
     NewerVersionError,
     UsageError,
 )
-from etcdorm.mapping import EtcdModel, Place, Schema, changes, place_of, schema_of, set_place
+from etcdorm.mapping import EtcdModel, Place, Schema, Seen, changes, place_of, schema_of, set_place
 from etcdorm.mapping.diff import onto
 from etcdorm.mapping.frozen import check_free
 from etcdorm.mapping.records import ours, owns_in, upgraded
+from etcdorm.mapping.tree import NULL
 from etcdorm.path import Path
 from etcdorm.session import fencing
 from etcdorm.session.backoff import Backoff
@@ -38,14 +39,18 @@ async def save(
     await hooks.before_save(model)
     path = schema.path(model)
     where = f"{store.namespace}{path}"
-    base = await _known(store, model, path)
+    place = await _known(store, model, path)
+    base = None if place is None else place.record
     token = await fencing.token_for(store, path)
     # What the object knows does not tell whether there is anything to overwrite.
     wanted, target = model, base if on_conflict != "overwrite" else await _there(store, schema, path)
     backoff = Backoff(timeout)
     while True:
         try:
-            record = await _write(store, schema, wanted, path, target, ttl=ttl, defaults=defaults, token=token)
+            # What the object holds now, and not what it may hold when the save has come to its end.
+            seen = schema.seen(wanted)
+            known = None if place is None or target is not base else place.seen
+            record = await _write(store, schema, wanted, path, target, known, ttl=ttl, defaults=defaults, token=token)
             break
         except StaleRecord as stale:
             fencing.check(stale, where, token)
@@ -69,7 +74,7 @@ async def save(
     if wanted is not model:
         assign(model, wanted)
     if record is not base:
-        set_place(model, Place.of(record))
+        set_place(model, Place.of(record, seen=seen))
     if record is not target:
         await hooks.after_save(model, record.where)
 
@@ -80,6 +85,7 @@ async def _write(
     model: M,
     path: Path,
     target: Record | None,
+    known: Seen | None,
     *,
     ttl: Ttl,
     defaults: Defaults,
@@ -87,12 +93,14 @@ async def _write(
 ) -> Record:
     """Make ``target``, or the record that does not exist yet (None), hold what the model says.
 
+    ``known`` are the values that ``target`` is known to give.
+
     Raises: StaleRecord; LeaseLapsedError.
     """
     if target is None:
         fields = schema.encode(model, document=defaults.as_document(schema.layout))
         return await store.create(path, fields, owns=schema.owns, ttl=defaults.ttl_of(schema.ttl, ttl), token=token)
-    changed = changed_keys(schema, model, target)
+    changed = changed_keys(schema, model, target, known)
     if not changed and ttl is KEEP:
         return target
     return await store.commit(target, changed, ttl=ttl, token=token)
@@ -119,12 +127,12 @@ async def _there(store: Store, schema: Schema[M], path: Path) -> Record | None:
     return ours(schema, await store.read(path, fresh=True, owns=schema.owns))
 
 
-async def _known(store: Store, model: EtcdModel, path: Path) -> Record | None:
-    """The record at this path as the model knows it; None for a new object, also one that comes from elsewhere."""
+async def _known(store: Store, model: EtcdModel, path: Path) -> Place | None:
+    """The place that the model has at this path; None for a new object, also one that comes from elsewhere."""
     place = place_of(model)
     if place is None or place.record.path != path or not await _is_from_here(store, place.record):
         return None
-    return place.record
+    return place
 
 
 async def _is_from_here(store: Store, record: Record) -> bool:
@@ -156,32 +164,58 @@ def _exists(store: Store, path: Path, model: EtcdModel) -> AlreadyExistsError:
     )
 
 
-def changed_keys(schema: Schema[M], model: M, base: Record) -> dict[str, str | None]:
+def changed_keys(schema: Schema[M], model: M, base: Record, known: Seen | None = None) -> dict[str, str | None]:
     """The keys to set, and to delete (None), so that a record which is as ``base`` says what the model says.
 
-    Raises: NewerVersionError.
+    ``known`` are the values that ``base`` is known to give.
+    Raises: NewerVersionError; EncodeError.
     """
     current = _current(schema, base)
-    after = schema.encode(model, document=base.is_document, onto=current)
-    if after.keys() == current.keys() and not base.is_document:  # mostly so, and then little has to be looked at
-        edited = {key: text for key, text in after.items() if text != current[key]}
-        before = _before(schema, base, current, only={schema.field_of(key) for key in edited}) if edited else {}
-        changed: dict[str, str | None] = {key: text for key, text in edited.items() if text != before.get(key)}
-    else:
-        changed = changes(_before(schema, base, current), after, current)
+    changed = None
+    if known is not None and current is base.fields and not base.is_document:
+        changed = _edited_texts(schema, model, current, known)
+    if changed is None:
+        changed = _changed(schema, model, base, current)
     return changed if current is base.fields else onto(base.fields, current, changed)
 
 
-def _before(
-    schema: Schema[M], base: Record, current: Mapping[str, str], *, only: set[str] | None = None
-) -> Mapping[str, str]:
-    """What was loaded, or some fields of it, as it would have been written."""
+def _edited_texts(schema: Schema[M], model: M, current: Mapping[str, str], known: Seen) -> dict[str, str | None] | None:
+    """What ``_changed`` finds, when no more was changed than scalars into others, as mostly; None when there was."""
+    edited = schema.edited(model, known)
+    if edited is None:
+        return None
+    if not edited:
+        return {}
+    after = schema.write(model, document=False, only=edited)
+    if any(key not in current or f"{NULL}/{key}" in current for key in after):
+        return None
+    changed: dict[str, str | None] = {key: text for key, text in after.items() if text != current[key]}
+    return None if schema.lost(model, {**current, **after}) else changed
+
+
+def _changed(schema: Schema[M], model: M, base: Record, current: Mapping[str, str]) -> dict[str, str | None]:
+    """As ``changed_keys``, from the fields of ``base`` in the form of the class's version."""
+    document, only = base.is_document, None
     try:
         loaded = schema.decode(base.path, current)
-        return schema.encode_again(loaded, document=base.is_document, onto=current, only=only)
+        only = None if document else schema.unlike(model, loaded)
+        if only is not None and not only:
+            return {}
+        before: Mapping[str, str] = schema.write(loaded, document=document, onto=current, only=only)
     except (DecodeError, EncodeError):
         # It is to be overwritten, or has a validator that depends on more than the value; then what is stored must do.
-        return {key: text for key, text in current.items() if schema.owns(key)}
+        only, before = None, {key: text for key, text in current.items() if schema.owns(key)}
+    after = schema.write(model, document=document, onto=current, only=only)
+    changed = changes(before, after, current)
+    if only is None:
+        schema.check(model, after)
+        return changed
+    stored = {key: text for key, text in {**current, **changed}.items() if text is not None}
+    if lost := schema.lost(model, stored):  # defaults that hang on what has changed have to be written too
+        more = schema.write(model, document=False, only=set(lost))
+        schema.check(model, stored | more)
+        changed |= {key: text for key, text in more.items() if stored.get(key) != text}
+    return changed
 
 
 def _current(schema: Schema[M], base: Record) -> Mapping[str, str]:

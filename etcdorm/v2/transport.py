@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from io import BytesIO
 from typing import Literal
 from urllib.parse import urlsplit
@@ -219,7 +220,7 @@ class Transport:
                 # No context manager: it costs more than the `try` below, and `read` cleans up after itself.
                 response = await session.request(
                     method,
-                    URL(url, encoded=True),
+                    _url(url),
                     # aiohttp warns of large bytes, which it would send in one piece.
                     data=BytesIO(body) if body is not None and len(body) > _LARGE else body,
                     headers=self._bare if body is None else self._headers[content],
@@ -267,7 +268,7 @@ class Transport:
             with self._deadlines.within(None):  # `close` ends it
                 with self._deadlines.within(self._connect_timeout * 2):  # the headers come at once
                     response = await session.get(
-                        URL(url, encoded=True), headers=self._bare, timeout=self._limits, allow_redirects=False
+                        _url(url), headers=self._bare, timeout=self._limits, allow_redirects=False
                     )
                 try:
                     yield Streamed(response)
@@ -300,6 +301,15 @@ class Transport:
         self._deadlines.end_all()  # aiohttp would leave whoever reads a body waiting for ever
         if self._session is not None:
             await self._session.close()
+
+
+@lru_cache(maxsize=1024)
+def _url(text: str) -> URL:
+    """A URL, which has no fragment; yarl would split the text again, and keeps but a few."""
+    scheme, _, rest = text.partition("://")
+    rest, _, query = rest.partition("?")
+    authority, slash, path = rest.partition("/")
+    return URL.build(scheme=scheme, authority=authority, path=slash + path, query_string=query, encoded=True)
 
 
 class _Broken(Exception):
