@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeVar
 
@@ -83,7 +83,7 @@ class Schema(Paths[M]):
         return fields
 
     def write(
-        self, model: M, *, document: bool, onto: Mapping[str, str] | None = None, only: Set[str] | None = None
+        self, model: M, *, document: bool, onto: Mapping[str, str] | None = None, only: set[str] | None = None
     ) -> dict[str, str]:
         """As ``encode``, or ``only`` some of the model's fields; they are not read back.
 
@@ -138,11 +138,11 @@ class Schema(Paths[M]):
             raise self._refusal((item.field, item.problem) for item in read)
         return differing(model, read)
 
-    def unlike(self, model: M, other: M) -> Set[str]:
+    def unlike(self, model: M, other: M) -> set[str]:
         """The fields of two models that may be written in different words; all others are written in the same."""
         if self._is_dumped_by_field:
             return unlike(model, other, self._codec.members)
-        return self._codec.members.keys() | (model.model_extra or {}).keys() | (other.model_extra or {}).keys()
+        return {*self._codec.members, *(model.model_extra or ()), *(other.model_extra or ())}
 
     def seen(self, model: M) -> Seen:
         """What ``edited`` has to know of a model as it is now."""
@@ -172,7 +172,7 @@ class Schema(Paths[M]):
         """The field that a relative key, or a marker, belongs to."""
         return str(self._codec.place(key)[0])
 
-    def _dump(self, model: M, *, only: Set[str] | None = None) -> JsonValue:
+    def _dump(self, model: M, *, only: set[str] | None = None) -> JsonValue:
         try:
             return dump(model, only=only, without=self._in_path)
         except (ValueError, TypeError):

@@ -29,7 +29,7 @@ _SPELLED: Final = frozenset((float, Decimal, datetime))
 _MISSING: Final = object()
 
 
-def dump(model: BaseModel, *, only: Set[str] | None = None, without: set[str] | None = None) -> JsonValue:
+def dump(model: BaseModel, *, only: set[str] | None = None, without: set[str] | None = None) -> JsonValue:
     """The values as JSON validation reads them back, by field name; equal ones give equal dumps, sets in one order too.
 
     Secrets are there as they are. Warnings are off: what is wrong about a value shows when it is read back, and

@@ -119,7 +119,6 @@ class Client:
             self._membership = Membership(self._caller, transport, self._prefix)
             self._caller.on_answer = self._membership.answered
         self._seen = 0
-        self._settles = True  # the store's protocol, which settles by itself, switches it off
 
     @property
     def endpoints(self) -> tuple[str, ...]:
@@ -412,12 +411,13 @@ class Client:
         await self.close()
 
     def _call(self, request: Request, timeout: float | None, *, spare: float = 0.0) -> Awaitable[EtcdResult]:
+        """Send a request to the keys, and settle nothing; for the package's other modules too."""
         return self._caller.call(request, self._understand, timeout, spare=spare)
 
     async def _change(self, request: Request, timeout: float | None, *, unique: bool) -> EtcdResult:
         """Send a write; settle it when its answer is lost, as far as that can be done."""
         timeout = self._caller.timeout if timeout is None else timeout
-        if not self._settles or not can_settle(request, unique=unique):
+        if not can_settle(request, unique=unique):
             return await self._call(request, timeout)
         return await change(
             self, partial(self._call, request, spare=timeout / 5), request, unique=unique, timeout=timeout

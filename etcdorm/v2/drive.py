@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from etcdorm.errors import EtcdormError
 from etcdorm.path import Path
+from etcdorm.v2 import request as requests
 from etcdorm.v2.client import Client
 from etcdorm.v2.errors import (
     EtcdKeyNotFound,
@@ -38,6 +39,7 @@ from etcdorm.v2.protocol.steps import (
     Steps,
     Swap,
     T,
+    Write,
 )
 
 _SHORT = 0.05
@@ -59,7 +61,10 @@ async def drive(client: Client, steps: Steps[T], *, timeout: float) -> T:
         batch = next(steps)
         while True:
             try:
-                outcomes = await _perform_all(client, batch, deadline)
+                if len(batch) == 1:
+                    outcomes: list[Outcome] = [await _perform(client, batch[0], deadline)]
+                else:
+                    outcomes = await _perform_all(client, batch, deadline)
             except EtcdormError as error:
                 batch = steps.throw(error)
             else:
@@ -72,8 +77,6 @@ async def drive(client: Client, steps: Steps[T], *, timeout: float) -> T:
 
 
 async def _perform_all(client: Client, batch: Sequence[Request], deadline: float) -> list[Outcome]:
-    if len(batch) == 1:
-        return [await _perform(client, batch[0], deadline)]
     gate = asyncio.Semaphore(_AT_ONCE)
 
     async def perform(request: Request) -> Outcome:
@@ -95,7 +98,23 @@ async def _perform(client: Client, request: Request, deadline: float) -> Outcome
             where = "" if isinstance(request, Pause) else f"{request.path}: "
             raise EtcdUnavailable(f"{where}the call's time was up before all of it was done")
         try:
-            return await _try(client, request, left)
+            match request:
+                case Look(path):
+                    return Seen(await snapshot_of(client, path, timeout=left))
+                case Recall(path, index):
+                    return await _first_event(client, path, index, left)
+                case Pause(seconds):
+                    await asyncio.sleep(min(seconds, left))
+                    return Done(0)
+            # Never all of the time for one write: if its answer is lost, there must be time to look what became of it.
+            # And never settled by the client: that is the protocol's, which was explored without anybody's help.
+            share = max(left / 2, min(left, 1.0))
+            result = await client._call(_as_asked(client.key_endpoint, request), share)
+            return Done(result.modifiedIndex, Path.parse(result.key) if isinstance(request, Append) else None)
+        except EtcdUnconfirmed as error:
+            return Lost(error)
+        except (EtcdRefused, EtcdProtocolError) as error:
+            return Refused(error.code, error)
         except EtcdUnavailable as error:
             # Never sent, after a share of the time; the rest is for trying on.
             if isinstance(error, EtcdMisconfigured) or deadline - time.monotonic() < 2 * _SHORT:
@@ -103,36 +122,21 @@ async def _perform(client: Client, request: Request, deadline: float) -> Outcome
             await asyncio.sleep(_SHORT)  # it may have come at once, where DNS said no
 
 
-async def _try(client: Client, request: Request, left: float) -> Outcome:
-    # Never all of the time for one write: if its answer is lost, there must be time to look what became of it.
-    share = max(left / 2, min(left, 1.0))
-    try:
-        match request:
-            case Look(path):
-                return Seen(await snapshot_of(client, path, timeout=left))
-            case Recall(path, index):
-                return await _first_event(client, path, index, left)
-            case Pause(seconds):
-                await asyncio.sleep(min(seconds, left))
-                return Done(0)
-            case Reserve(path, value, ttl):
-                result = await client.write(str(path), value, ttl, prevExist=False, timeout=share)
-            case Append(path, value, ttl):
-                result = await client.write(str(path), value, ttl, append=True, timeout=share)
-                return Done(result.modifiedIndex, Path.parse(result.key))
-            case Swap(path, value, index, ttl):
-                result = await client.write(str(path), value, ttl, prevIndex=index, timeout=share)
-            case Refresh(path, ttl, index):
-                result = await client.refresh(str(path), ttl, prevIndex=index, timeout=share)
-            case Drop(path, index):
-                result = await client.delete(str(path), prevIndex=index, timeout=share)
-            case DropDirectory(path):
-                result = await client.delete(str(path), dir=True, timeout=share)
-    except EtcdUnconfirmed as error:
-        return Lost(error)
-    except (EtcdRefused, EtcdProtocolError) as error:
-        return Refused(error.code, error)
-    return Done(result.modifiedIndex)
+def _as_asked(prefix: str, request: Write) -> requests.Request:
+    """A write of the protocol as the client sends it."""
+    match request:
+        case Swap(path, value, index, ttl):
+            return requests.write(prefix, path, value, ttl=ttl, prevIndex=index)
+        case Reserve(path, value, ttl):
+            return requests.write(prefix, path, value, ttl=ttl, prevExist=False)
+        case Append(path, value, ttl):
+            return requests.write(prefix, path, value, ttl=ttl, append=True)
+        case Refresh(path, ttl, index):
+            return requests.write(prefix, path, None, ttl=ttl, prevIndex=index, refresh=True)
+        case Drop(path, index):
+            return requests.delete(prefix, path, prevIndex=index)
+        case DropDirectory(path):
+            return requests.delete(prefix, path, dir=True)
 
 
 async def snapshot_of(client: Client, path: Path, *, quorum: bool = True, timeout: float | None = None) -> Snapshot:

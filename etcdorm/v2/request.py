@@ -91,6 +91,13 @@ def key_path(key: str) -> Path:
     return path
 
 
+def _checked(key: str | Path) -> Path:
+    if isinstance(key, str):
+        return key_path(key)
+    check_length(key)
+    return key
+
+
 def check_length(path: Path) -> None:
     """Refuse a key that does not fit into a request line.
 
@@ -121,7 +128,7 @@ def text_of(value: Value) -> str:
 
 def write(
     prefix: str,
-    key: str,
+    key: str | Path,
     value: Value | None,
     *,
     ttl: int | None = None,
@@ -164,10 +171,10 @@ def write(
     form = "&".join(fields).encode()
     if len(form) > _LARGEST_FORM:
         raise UsageError(
-            f"the write of {key[:60]} takes {len(form)} bytes, and {_LARGEST_FORM} is the most: etcd could not start "
-            "again with so large an entry in its log; store it elsewhere, and its place in etcd"
+            f"the write of {str(key)[:60]} takes {len(form)} bytes, and {_LARGEST_FORM} is the most: etcd could not "
+            "start again with so large an entry in its log; store it elsewhere, and its place in etcd"
         )
-    return Request(method, key_path(key), prefix, form=form, value=text, prevIndex=prevIndex)
+    return Request(method, _checked(key), prefix, form=form, value=text, prevIndex=prevIndex)
 
 
 def update(prefix: str, result: EtcdResult) -> Request:
@@ -210,7 +217,7 @@ def stream(prefix: str, key: str, *, recursive: bool) -> Request:
 
 def delete(
     prefix: str,
-    key: str,
+    key: str | Path,
     *,
     recursive: bool = False,
     dir: bool = False,
@@ -222,7 +229,7 @@ def delete(
     if parts and len(parts[0]) > _LONGEST_IN_URL:
         raise UsageError("prevValue is too long for a DELETE, where it goes into the URL; compare by prevIndex")
     parts += [f"{name}=true" for name, on in (("recursive", recursive), ("dir", dir)) if on]
-    return Request("DELETE", key_path(key), prefix, query="&".join(parts), prevIndex=prevIndex)
+    return Request("DELETE", _checked(key), prefix, query="&".join(parts), prevIndex=prevIndex)
 
 
 def _conditions(prevValue: Value | None, prevIndex: int | None) -> list[str]:

@@ -39,7 +39,6 @@ class V2Store:
 
     def __init__(self, client: Client, *, timeout: float = 10.0) -> None:
         self._client = client
-        client._settles = False  # lost answers are the protocol's, which was explored without anybody's help
         self._timeout = timeout
         self._janitor = Janitor(client, timeout=timeout)
         self._packer = Packer()

@@ -95,7 +95,8 @@ class Pause:
     seconds: float
 
 
-Request = Look | Reserve | Append | Recall | Swap | Drop | DropDirectory | Refresh | Pause
+Write = Swap | Reserve | Append | Drop | DropDirectory | Refresh
+Request = Write | Look | Recall | Pause
 
 
 @dataclass(frozen=True, slots=True)
