@@ -40,5 +40,5 @@ def _keys(model: EtcdModel) -> Iterator[tuple[str, str]]:
         yield str(path), fields[""]
         return
     commit = Commit(secrets.token_urlsafe(12), (), dict(fields))
-    for name, text in {COMMIT: commit.to_text(), **fields, APPLIED: commit.id}.items():
+    for name, text in {COMMIT: commit.text, **fields, APPLIED: commit.id}.items():
         yield str(path / name), text

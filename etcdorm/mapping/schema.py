@@ -20,7 +20,7 @@ from etcdorm.mapping.reader import Reader
 from etcdorm.mapping.secrets import hide
 from etcdorm.mapping.template import Template
 from etcdorm.mapping.tree import SCHEMA
-from etcdorm.mapping.values import alike, differing, dump, is_dumped_by_field, is_fixed, unlike
+from etcdorm.mapping.values import FIXED, alike, differing, dump, is_dumped_by_field, is_fixed, unlike
 from etcdorm.mapping.versions import Versions
 from etcdorm.path import Path
 
@@ -154,6 +154,8 @@ class Schema(Paths[M]):
             return None
         names: set[str] = set()
         for name, before, now in zip(self._codec.members, seen, self.seen(model), strict=True):
+            if before is now and type(now) in FIXED:  # most are so, and need no call
+                continue
             if not alike(before, now):
                 if before is None or now is None or not (is_fixed(before) and is_fixed(now)):
                     return None

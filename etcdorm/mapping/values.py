@@ -22,7 +22,7 @@ JSON_CONFIG: Final = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64"
 
 _ATOMS: Final = frozenset((str, int, float, bool, bytes, type(None), Decimal, date, datetime))
 """Types of which most values are, and of which equal is the same."""
-_FIXED: Final = _ATOMS | {time, timedelta, UUID, IPv4Address, IPv6Address}
+FIXED: Final = _ATOMS | {time, timedelta, UUID, IPv4Address, IPv6Address}
 """Types whose values nobody can change."""
 _SPELLED: Final = frozenset((float, Decimal, datetime))
 """Atoms of which equal ones may be written in two ways: 0.0 equals -0.0, and 1.0 equals 1.00."""
@@ -133,17 +133,22 @@ def alike(a: object, b: object) -> bool:
 
 def is_fixed(value: object) -> bool:
     """Whether this is a scalar that nobody can change."""
-    return type(value) in _FIXED or isinstance(value, Enum)
+    return type(value) in FIXED or isinstance(value, Enum)
 
 
 def differing(a: BaseModel, b: BaseModel) -> list[str]:
     """The fields, of two models of one class, that are not the same."""
-    fields = type(a).model_fields
-    unlike = [name for name in fields if not (_same_attribute(a, b, name) or fields[name].exclude)]
-    extra, other = a.__pydantic_extra__ or {}, b.__pydantic_extra__ or {}
-    if not (extra or other):
+    mine, theirs = a.__dict__, b.__dict__
+    unlike: list[str] = []
+    for name, field in type(a).__pydantic_fields__.items():
+        one, other = mine.get(name, _MISSING), theirs.get(name, _MISSING)
+        if one is _MISSING or (one is not other and not (type(one) in _ATOMS and one == other)):  # most are none of it
+            if not (_same_attribute(a, b, name) or field.exclude):
+                unlike.append(name)
+    extra, others = a.__pydantic_extra__ or {}, b.__pydantic_extra__ or {}
+    if not (extra or others):
         return unlike
-    return unlike + [name for name in extra.keys() | other.keys() if not same(extra.get(name), other.get(name))]
+    return unlike + [name for name in extra.keys() | others.keys() if not same(extra.get(name), others.get(name))]
 
 
 def _same_attribute(a: object, b: object, name: str) -> bool:

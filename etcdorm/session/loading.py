@@ -21,7 +21,9 @@ async def get(store: Store, schema: Schema[M], path: Path, *, fresh: bool = Fals
     Raises: DecodeError; what a hook raises.
     """
     found = await _read(store, schema, path, fresh=fresh)
-    return None if found is None else await hooks.after_load(found)
+    if found is not None and schema.hooks.after_load:
+        await hooks.after_load(found)
+    return found
 
 
 async def load(store: Store, schema: Schema[M], path: Path, *, fresh: bool = False) -> M:
@@ -58,7 +60,8 @@ def assign(model: M, fresh: M) -> None:
 
 
 async def _read(store: Store, schema: Schema[M], path: Path, *, fresh: bool = False) -> M | None:
-    await hooks.before_load(schema, path, namespace=store.namespace)
+    if schema.hooks.before_load:
+        await hooks.before_load(schema, path, namespace=store.namespace)
     return to_model(schema, await store.read(path, fresh=fresh, owns=schema.owns))
 
 

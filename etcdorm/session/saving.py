@@ -36,7 +36,8 @@ async def save(
     """Create the record of a new object, or commit what has changed in one that has a place; note its new place."""
     schema = schema_of(type(model))
     check_free(model, "saved")
-    await hooks.before_save(model)
+    if schema.hooks.before_save:
+        await hooks.before_save(model)
     path = schema.path(model)
     where = f"{store.namespace}{path}"
     place = await _known(store, model, path)
@@ -75,7 +76,7 @@ async def save(
         assign(model, wanted)
     if record is not base:
         set_place(model, Place.of(record, seen=seen))
-    if record is not target:
+    if record is not target and schema.hooks.after_save:
         await hooks.after_save(model, record.where)
 
 

@@ -170,7 +170,7 @@ async def half_saved(session: Session, client: Client, model: type[Thing], name:
     head = await client.read(f"/nodes/{name}/@commit")
     before = Commit.from_text(head.value or "")
     after = Commit("dead", before.history(), {"a": "mid", "labels/j": None, "labels/m": "mid"})
-    await client.write(head.key, after.to_text(), prevIndex=head.modifiedIndex)
+    await client.write(head.key, after.text, prevIndex=head.modifiedIndex)
 
 
 # -- what is done ------------------------------------------------------------------------------------------------------

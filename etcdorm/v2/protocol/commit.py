@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import NoneType
 from typing import Any
 
@@ -23,7 +24,7 @@ _TEXT, _NUMBER = (str, NoneType), (int, NoneType)
 _TEXTS = frozenset(_TEXT)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Commit:
     """One save of a record.
 
@@ -45,7 +46,9 @@ class Commit:
         """What the next commit carries as ``earlier``, the newest first."""
         return (self.id, *self.earlier)[:HISTORY]
 
-    def to_text(self) -> str:
+    @cached_property
+    def text(self) -> str:
+        """What stands in ``@commit``; ``from_text`` is the inverse."""
         document: dict[str, object] = {"id": self.id, "earlier": self.earlier, "pending": self.pending}
         if self.lease is not None:
             document["lease"] = self.lease
@@ -77,7 +80,7 @@ class Commit:
 def says_nothing_else(text: str, id: str) -> bool:
     """Whether a commit record is that of save ``id``, and of a record that lives on without a lease or a lock's fence.
 
-    It looks at both ends alone, as ``to_text`` writes them: what is between counts only while it is not applied.
+    It looks at both ends alone, as ``Commit.text`` has them: what is between counts only while it is not applied.
     """
     if '"' in id or "\\" in id:  # it could stand for other text in JSON; ours never do
         return False

@@ -26,11 +26,10 @@ def land(path: Path, commit: Commit, *, at: int, after: str | None) -> Steps[Lan
     Raises: StaleRecord when it is certain that the commit did not and will not happen; UnconfirmedError when its
     answer was lost and what is there now can't tell; UnavailableError when it was never sent.
     """
-    text = commit.to_text()
     lost: EtcdormError | None = None
     try:
         while True:
-            outcome = yield from one(Swap(path / COMMIT, text, at))
+            outcome = yield from one(Swap(path / COMMIT, commit.text, at))
             if isinstance(outcome, Done):
                 return Landed(outcome.index)
             if isinstance(outcome, Refused) and lost is None:

@@ -64,7 +64,7 @@ def clear(path: Path, id: str, owns: Owns) -> Steps[None]:
             if attempt and not all(isinstance(outcome, Done) for outcome in outcomes):
                 yield from one(Pause(0.01 * attempt))
             continue
-        if any(True for _ in snapshot.plain()):
+        if snapshot.plain():
             # Keys that our model does not know. Without the tombstone, a model that does would take them for a record.
             return
         outcome = yield from one(Drop(path / COMMIT, snapshot.keys[COMMIT].index))

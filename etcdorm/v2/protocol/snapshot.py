@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -84,7 +84,7 @@ class Snapshot:
     def with_commit(self, commit: Commit, index: int) -> Snapshot:
         """The same with a commit in it that has just landed at ``index``."""
         created = self.keys[COMMIT].created if COMMIT in self.keys else index
-        after = self.with_keys({COMMIT: Key(commit.to_text(), index, created)})
+        after = self.with_keys({COMMIT: Key(commit.text, index, created)})
         vars(after)["commit"] = commit
         return after
 
@@ -145,13 +145,15 @@ class Snapshot:
         left = [self.keys[name] for name in (*self.commit.pending, APPLIED) if name in self.keys]
         if any(key.index < self.keys[COMMIT].index for key in left) or self.dead_lease is not None:
             return True
-        return not any(True for _ in self.plain())
+        return not self.plain()
 
-    def plain(self) -> Iterator[tuple[str, Key]]:
+    def plain(self) -> list[tuple[str, Key]]:
         """The keys that hold data: neither bookkeeping nor reserved."""
-        for name, key in self.keys.items():
-            if name not in BOOKKEEPING and not (key.expires and key.reserved):
-                yield name, key
+        return [
+            (name, key)
+            for name, key in self.keys.items()
+            if name not in BOOKKEEPING and not (key.expires and key.reserved)
+        ]
 
     def fields(self) -> dict[str, str]:
         """What the record holds: the plain keys, and over them what the last commit has not yet brought there."""
@@ -184,7 +186,7 @@ class Snapshot:
             return Record(self.path, fields, Version(0), created, modified, detail=self, origin=origin)
         head = self.keys[COMMIT]
         fence = self.commit.fence
-        modified = max([head.index, *(key.index for _, key in self.plain())])
+        modified = max([head.index, *[key.index for _, key in self.plain()]])
         ttl = self.keys[LEASE].ttl if self.commit.lease is not None else None
         return Record(self.path, fields, Version(head.index), head.created, modified, ttl, fence, self, origin)
 

@@ -15,7 +15,7 @@ from etcdorm.v2.protocol.steps import Append, Happened, Reserve, Seen, Swap
 S = "s3cr3t"
 AT = Path.parse("/nodes/n1")
 KEY = Key(S, 7)
-SNAPSHOT = Snapshot(AT, {"token": KEY, "@commit": Key(Commit("id", (), {"token": S}).to_text(), 8)})
+SNAPSHOT = Snapshot(AT, {"token": KEY, "@commit": Key(Commit("id", (), {"token": S}).text, 8)})
 RECORD = Record(AT, {"token": S}, Version(7), 7, 7, detail=SNAPSHOT)
 
 

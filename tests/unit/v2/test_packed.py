@@ -50,7 +50,7 @@ def usual(draw: st.DrawFn) -> dict[str, str]:
     fields = draw(st.dictionaries(names, texts))
     pending, fence = draw(st.dictionaries(names, texts | st.none())), draw(st.none() | st.just(3))
     commit = Commit("id", ("earlier",), pending, fence=fence)
-    keys = {**fields, "@commit": commit.to_text(), "@applied": "id"}
+    keys = {**fields, "@commit": commit.text, "@applied": "id"}
     return {name: keys[name] for name in draw(st.permutations(sorted(keys)))}
 
 
@@ -70,13 +70,13 @@ def test_anything_else_is_packed_right_or_not_at_all(
     packer = Packer()
     packer.read(PATH, tree(before))
     leased = [Commit("id", pending={"a": "1"}, deleted=deleted, lease="L") for deleted in (False, True)]
-    heads = [each.to_text() for each in (Commit("later"), Commit("id", deleted=True), *leased)]
+    heads = [each.text for each in (Commit("later"), Commit("id", deleted=True), *leased)]
     odd = {
         "@commit": st.sampled_from([*heads, reservation("id"), "", "{}", '{"id":"id"}']),
         "@applied": st.sampled_from(["id", "earlier", reservation("id")]),
         "@lease": st.just("L"),
         "a": st.just(reservation("id")),
-        "sub/@commit": st.just(Commit("id").to_text()),
+        "sub/@commit": st.just(Commit("id").text),
     }
     for name in data.draw(st.sets(st.sampled_from(sorted(odd)))):
         keys[name] = data.draw(odd[name])
@@ -91,20 +91,20 @@ def test_anything_else_is_packed_right_or_not_at_all(
     [
         ("@applied", "another id"),
         ("@lease", "L"),
-        ("@commit", Commit("id", deleted=True).to_text()),
-        ("@commit", Commit("id", lease="L").to_text()),
+        ("@commit", Commit("id", deleted=True).text),
+        ("@commit", Commit("id", lease="L").text),
         ("@commit", "no commit record"),
-        ("sub/@commit", Commit("id").to_text()),
+        ("sub/@commit", Commit("id").text),
     ],
 )
 def test_what_is_unusual_is_left_to_a_snapshot(name: str, text: str) -> None:
-    keys = {"@commit": Commit("id").to_text(), "@applied": "id", "a": "1"}
+    keys = {"@commit": Commit("id").text, "@applied": "id", "a": "1"}
     assert Packer().read(PATH, tree(keys)) is not None
     assert Packer().read(PATH, tree({**keys, name: text})) is None
 
 
 def test_what_expires_and_what_is_a_key_or_a_foreign_directory_is_left_to_a_snapshot() -> None:
-    keys = {"@commit": Commit("id").to_text(), "@applied": "id", "a": "1"}
+    keys = {"@commit": Commit("id").text, "@applied": "id", "a": "1"}
     assert Packer().read(PATH, tree(keys, frozenset("a"))) is None
     assert Packer().read(PATH, tree({"a": "1"})) is None
     assert Packer().read(PATH, Node(key="/n/x", value="{}", createdIndex=1, modifiedIndex=1)) is None

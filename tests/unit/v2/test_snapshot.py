@@ -14,7 +14,7 @@ PATH = Path.parse("/n/x")
 def snapshot(commit: Commit | None, **texts: str) -> Snapshot:
     keys = {name: Key(text, index) for index, (name, text) in enumerate(texts.items(), start=2)}
     if commit is not None:
-        keys["@commit"] = Key(commit.to_text(), 1)
+        keys["@commit"] = Key(commit.text, 1)
     return Snapshot(PATH, keys)
 
 
@@ -24,8 +24,8 @@ def applied(of: Snapshot, id: str) -> Snapshot:
 
 def test_a_commit_record_reads_back() -> None:
     commit = Commit("id", ("a", "b"), {"k": "v", "gone": None}, lease="L", timed="a", fence=7, deleted=True)
-    assert Commit.from_text(commit.to_text()) == commit
-    assert Commit.from_text(Commit("id").to_text()) == Commit("id")
+    assert Commit.from_text(commit.text) == commit
+    assert Commit.from_text(Commit("id").text) == Commit("id")
 
 
 @pytest.mark.parametrize(
