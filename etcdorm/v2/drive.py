@@ -110,7 +110,10 @@ async def _perform(client: Client, request: Request, deadline: float) -> Outcome
             # And never settled by the client: that is the protocol's, which was explored without anybody's help.
             share = max(left / 2, min(left, 1.0))
             result = await client._call(_as_asked(client.key_endpoint, request), share)
-            return Done(result.modifiedIndex, Path.parse(result.key) if isinstance(request, Append) else None)
+            # Of a write, that is its modifiedIndex (docs/etcd-facts.md), and without a value the answer has no other.
+            if not result.etcd_index:
+                return Lost(EtcdUnconfirmed(f"{request.path}: written, and the answer does not say at which index"))
+            return Done(result.etcd_index, Path.parse(result.key) if isinstance(request, Append) else None)
         except EtcdUnconfirmed as error:
             return Lost(error)
         except (EtcdRefused, EtcdProtocolError) as error:
@@ -123,16 +126,16 @@ async def _perform(client: Client, request: Request, deadline: float) -> Outcome
 
 
 def _as_asked(prefix: str, request: Write) -> requests.Request:
-    """A write of the protocol as the client sends it."""
+    """A write of the protocol as the client sends it; the answer need not repeat what is written, and was before."""
     match request:
         case Swap(path, value, index, ttl):
-            return requests.write(prefix, path, value, ttl=ttl, prevIndex=index)
+            return requests.write(prefix, path, value, ttl=ttl, prevIndex=index, noValueOnSuccess=True)
         case Reserve(path, value, ttl):
-            return requests.write(prefix, path, value, ttl=ttl, prevExist=False)
+            return requests.write(prefix, path, value, ttl=ttl, prevExist=False, noValueOnSuccess=True)
         case Append(path, value, ttl):
             return requests.write(prefix, path, value, ttl=ttl, append=True)
         case Refresh(path, ttl, index):
-            return requests.write(prefix, path, None, ttl=ttl, prevIndex=index, refresh=True)
+            return requests.write(prefix, path, None, ttl=ttl, prevIndex=index, refresh=True, noValueOnSuccess=True)
         case Drop(path, index):
             return requests.delete(prefix, path, prevIndex=index)
         case DropDirectory(path):

@@ -138,6 +138,7 @@ def write(
     prevIndex: int | None = None,
     prevExist: bool | None = None,
     refresh: bool = False,
+    noValueOnSuccess: bool = False,
 ) -> Request:
     if refresh:
         if ttl is None or value is not None or dir or append or prevExist is False:
@@ -167,6 +168,8 @@ def write(
     if prevExist is not None:
         fields.append(f"prevExist={'true' if prevExist else 'false'}")
     fields += _conditions(prevValue, prevIndex)
+    if noValueOnSuccess:
+        fields.append("noValueOnSuccess=true")
     method: Method = "POST" if append else "PUT"
     form = "&".join(fields).encode()
     if len(form) > _LARGEST_FORM:
