@@ -44,6 +44,15 @@ class Declaration:
     version: int = 1
 
 
+@dataclass(frozen=True, slots=True)
+class Edits:
+    """The fields of a model that hold another ``scalars`` than before, and those of which that is ``unsure``: they can
+    be changed in place. All others hold what they did."""
+
+    scalars: set[str]
+    unsure: set[str]
+
+
 class Schema(Paths[M]):
     """One model class, compiled.
 
@@ -70,6 +79,9 @@ class Schema(Paths[M]):
         self._codec = compiler.compile(keys=template.fields)
         self._reader = Reader(model, self._codec)
         self._is_dumped_by_field = is_dumped_by_field(model)
+        # What a factory has made need not be what it makes of the same record the next time.
+        makes = any(model.model_fields[name].default_factory is not None for name in self._codec.members)
+        self._can_be_seen = self._is_dumped_by_field and not makes
 
     def encode(self, model: M, *, document: bool, onto: Mapping[str, str] | None = None) -> dict[str, str]:
         """The record's fields: relative keys and their texts; in a document, the one key "".
@@ -145,22 +157,25 @@ class Schema(Paths[M]):
         return {*self._codec.members, *(model.model_extra or ()), *(other.model_extra or ())}
 
     def seen(self, model: M) -> Seen:
-        """What ``edited`` has to know of a model as it is now."""
+        """What ``edits`` has to know of a model as it is now."""
         return tuple(map(model.__dict__.get, self._codec.members))
 
-    def edited(self, model: M, seen: Seen) -> set[str] | None:
-        """The fields that hold another scalar now, and all others what was seen; None when it takes more to tell."""
-        if not self._is_dumped_by_field or model.__pydantic_extra__:
+    def edits(self, model: M, seen: Seen) -> Edits | None:
+        """What may be another value than was seen; None when it takes more than the values to tell."""
+        if not self._can_be_seen or model.__pydantic_extra__:
             return None
-        names: set[str] = set()
+        edits = Edits(set(), set())
         for name, before, now in zip(self._codec.members, seen, self.seen(model), strict=True):
             if before is now and type(now) in FIXED:  # most are so, and need no call
                 continue
             if not alike(before, now):
-                if before is None or now is None or not (is_fixed(before) and is_fixed(now)):
-                    return None
-                names.add(name)
-        return names
+                is_scalar = is_fixed(before) and is_fixed(now) and before is not None and now is not None
+                (edits.scalars if is_scalar else edits.unsure).add(name)
+        return edits
+
+    def keys_of(self, names: Iterable[str]) -> set[str]:
+        """The keys of these fields, or the directories that they are."""
+        return {self._codec.members[name].segment for name in names}
 
     def owns(self, key: str) -> bool:
         """Whether a relative key belongs to the model, its markers included; "" is the key of a document."""

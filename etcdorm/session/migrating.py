@@ -11,7 +11,7 @@ from pydantic import JsonValue
 
 from etcdorm import hooks
 from etcdorm.errors import ConflictError, DecodeError, NotFoundError
-from etcdorm.mapping import EtcdModel, Schema, place_of
+from etcdorm.mapping import EtcdModel, Schema, changed_keys, place_of
 from etcdorm.mapping.records import is_ours, to_model, version_of
 from etcdorm.session import many, saving
 from etcdorm.session.backoff import Backoff
@@ -100,7 +100,7 @@ async def _plan(schema: Schema[M], record: Record) -> Migrated:
     assert model is not None
     await hooks.after_load(model)
     await hooks.before_save(model)
-    after = {**record.fields, **saving.changed_keys(schema, model, record)}
+    after = {**record.fields, **changed_keys(schema, model, record)}
     return _migrated(schema, record, {key: text for key, text in after.items() if text is not None})
 
 

@@ -20,7 +20,7 @@ from etcdorm.errors import (
     UsageError,
 )
 from etcdorm.finish import end, to_end, whole
-from etcdorm.mapping import EtcdModel, Place, place_of, schema_of, set_place
+from etcdorm.mapping import EtcdModel, Place, changed_keys, place_of, schema_of, set_place
 from etcdorm.path import Path
 from etcdorm.recipes import Keeper, KeptLease, Moment
 from etcdorm.session import fencing, saving
@@ -243,7 +243,7 @@ class Registering(Generic[M]):
         if place_of(self._model) is not None:
             return True
         record = await self._store.read(self._path, fresh=True) if self._unsure else None
-        if record is None or saving.changed_keys(schema_of(type(self._model)), self._model, record):
+        if record is None or changed_keys(schema_of(type(self._model)), self._model, record):
             return False
         set_place(self._model, Place.of(record))
         self._unsure = False

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TypeVar
 
 from etcdorm import hooks
 from etcdorm.errors import (
     AlreadyExistsError,
-    DecodeError,
-    EncodeError,
     LeaseLapsedError,
-    NewerVersionError,
     UsageError,
 )
-from etcdorm.mapping import EtcdModel, Place, Schema, Seen, changes, place_of, schema_of, set_place
-from etcdorm.mapping.diff import onto
+from etcdorm.mapping import EtcdModel, Place, Schema, Seen, changed_keys, place_of, schema_of, set_place
 from etcdorm.mapping.frozen import check_free
-from etcdorm.mapping.records import ours, owns_in, upgraded
-from etcdorm.mapping.tree import NULL
+from etcdorm.mapping.records import ours, owns_in
 from etcdorm.path import Path
 from etcdorm.session import fencing
 from etcdorm.session.backoff import Backoff
@@ -95,7 +89,6 @@ async def _write(
     """Make ``target``, or the record that does not exist yet (None), hold what the model says.
 
     ``known`` are the values that ``target`` is known to give.
-
     Raises: StaleRecord; LeaseLapsedError.
     """
     if target is None:
@@ -163,70 +156,3 @@ def _exists(store: Store, path: Path, model: EtcdModel) -> AlreadyExistsError:
         f"{store.namespace}{path}: there is a record already, and this {type(model).__name__} is a new object, so "
         'nothing was written; load the record to change it, or save with on_conflict="overwrite" to replace it'
     )
-
-
-def changed_keys(schema: Schema[M], model: M, base: Record, known: Seen | None = None) -> dict[str, str | None]:
-    """The keys to set, and to delete (None), so that a record which is as ``base`` says what the model says.
-
-    ``known`` are the values that ``base`` is known to give.
-    Raises: NewerVersionError; EncodeError.
-    """
-    current = _current(schema, base)
-    changed = None
-    if known is not None and current is base.fields and not base.is_document:
-        changed = _edited_texts(schema, model, current, known)
-    if changed is None:
-        changed = _changed(schema, model, base, current)
-    return changed if current is base.fields else onto(base.fields, current, changed)
-
-
-def _edited_texts(schema: Schema[M], model: M, current: Mapping[str, str], known: Seen) -> dict[str, str | None] | None:
-    """What ``_changed`` finds, when no more was changed than scalars into others, as mostly; None when there was."""
-    edited = schema.edited(model, known)
-    if edited is None:
-        return None
-    if not edited:
-        return {}
-    after = schema.write(model, document=False, only=edited)
-    if any(key not in current or f"{NULL}/{key}" in current for key in after):
-        return None
-    changed: dict[str, str | None] = {key: text for key, text in after.items() if text != current[key]}
-    return None if schema.lost(model, {**current, **after}) else changed
-
-
-def _changed(schema: Schema[M], model: M, base: Record, current: Mapping[str, str]) -> dict[str, str | None]:
-    """As ``changed_keys``, from the fields of ``base`` in the form of the class's version."""
-    document, only = base.is_document, None
-    try:
-        loaded = schema.decode(base.path, current)
-        only = None if document else schema.unlike(model, loaded)
-        if only is not None and not only:
-            return {}
-        before: Mapping[str, str] = schema.write(loaded, document=document, onto=current, only=only)
-    except (DecodeError, EncodeError):
-        # It is to be overwritten, or has a validator that depends on more than the value; then what is stored must do.
-        only, before = None, {key: text for key, text in current.items() if schema.owns(key)}
-    after = schema.write(model, document=document, onto=current, only=only)
-    changed = changes(before, after, current)
-    if only is None:
-        schema.check(model, after)
-        return changed
-    stored = {key: text for key, text in {**current, **changed}.items() if text is not None}
-    if lost := schema.lost(model, stored):  # defaults that hang on what has changed have to be written too
-        more = schema.write(model, document=False, only=set(lost))
-        schema.check(model, stored | more)
-        changed |= {key: text for key, text in more.items() if stored.get(key) != text}
-    return changed
-
-
-def _current(schema: Schema[M], base: Record) -> Mapping[str, str]:
-    """The fields of a record in the form of the class's version; as they are, where an upgrade fails.
-
-    Raises: NewerVersionError.
-    """
-    try:
-        return upgraded(schema, base)
-    except NewerVersionError:
-        raise
-    except DecodeError:
-        return base.fields

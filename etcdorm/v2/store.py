@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import replace
 
@@ -168,8 +168,8 @@ class V2Store:
         assert record is not None
         return record
 
-    async def _drive(self, steps: Steps[T]) -> T:
-        return await drive(self._client, steps, timeout=self._timeout)
+    def _drive(self, steps: Steps[T]) -> Awaitable[T]:
+        return drive(self._client, steps, timeout=self._timeout)
 
     def _seen(self, path: Path, node: Node, owns: Owns | None) -> Record | None:
         usual = self._packer.read(path, node, self._client.cluster_id)

@@ -106,6 +106,21 @@ async def test_the_index_of_a_writes_answer_is_the_modified_index_it_made(raw: R
     assert written.etcd_index == written.modifiedIndex
 
 
+@pytest.mark.parametrize("form", ["value=b", "value=b&prevExist=true", "value=b&prevIndex={}", "ttl=60&refresh=true"])
+async def test_an_answer_without_values_has_the_index_in_its_header_alone(raw: Raw, form: str) -> None:
+    before = (await raw.put("/key", "value=a")).index
+    reply = await raw.put("/key", f"{form.format(before)}&noValueOnSuccess=true")
+    assert reply.json.keys() == {"action"}
+    assert reply.index == (await raw.get("/key")).node["modifiedIndex"] == before + 1
+
+
+async def test_neither_has_that_of_a_post_and_a_delete_tells_all_the_same(raw: Raw) -> None:
+    posted = await raw.post("/queue", "value=a&noValueOnSuccess=true")
+    assert posted.json == {"action": "create"}
+    deleted = await raw.delete(f"/queue/{posted.index:020}?noValueOnSuccess=true")
+    assert deleted.json["prevNode"]["value"] == "a"
+
+
 # -- nodes as they stand in the answers --------------------------------------------------------------------------------
 
 

@@ -1,0 +1,159 @@
+"""What a save writes: found by a look at few fields, and the same as by a look at all of them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from decimal import Decimal
+from typing import TypeVar
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from pydantic import Field, field_serializer, field_validator
+
+from etcdorm import EncodeError, EtcdModel
+from etcdorm.errors import DecodeError
+from etcdorm.mapping import changed_keys, changes, schema_of
+from etcdorm.mapping.values import same
+from etcdorm.store.types import Record, Version
+from tests.unit.mapping.generated import classes, edited, quiet
+
+M = TypeVar("M", bound=EtcdModel)
+Changes = dict[str, str | None]
+
+
+@given(st.data())
+@quiet
+def test_what_a_save_changes_is_what_a_look_at_all_fields_finds(data: st.DataObject) -> None:
+    model, values = data.draw(classes())
+    schema, saved, other = schema_of(model), data.draw(values), data.draw(values)
+    stored = schema.encode(saved, document=False)
+    for key in data.draw(st.sets(st.sampled_from([*stored, "none"]))) & stored.keys():
+        stored[key] = f"0{stored[key]}"  # of a number, another spelling
+    try:
+        loaded = schema.decode(schema.path(saved), stored)
+    except DecodeError:
+        assume(False)
+    touched = data.draw(st.sets(st.sampled_from(sorted(model.model_fields)))) - {"name"}
+    goal = edited(loaded, other, touched, extras=data.draw(st.booleans()))
+    known = data.draw(st.sampled_from([None, schema.seen(loaded)]))
+    found = changed_keys(schema, goal, Record(schema.path(saved), stored, Version(1), 1, 1), known)
+    before, after = schema.encode(loaded, document=False), schema.encode(goal, document=False)
+    assert {key: text for key, text in found.items() if stored.get(key) != text} == {
+        key: text for key, text in changes(before, after, stored).items() if stored.get(key) != text
+    }
+    now = {key: text for key, text in {**stored, **found}.items() if text is not None}
+    assert same(goal, schema.decode(schema.path(saved), now))
+
+
+class Node(EtcdModel, path="/nodes/{name}"):
+    name: str
+    port: int = 8080
+    budget: Decimal = Decimal("1.0")
+    weight: float = 0.0
+    note: str | None = None
+    labels: dict[str, str] = {}
+
+
+class Counted(EtcdModel, path="/counted/{name}"):
+    """Each time that it is read without a number, it has another one."""
+
+    name: str
+    port: int = 1
+    number: int = Field(default_factory=itertools.count().__next__)
+
+
+class Derived(EtcdModel, path="/derived/{name}"):
+    name: str
+    port: int = 1
+    admin: int = Field(default_factory=lambda values: values["port"] + 1)
+
+
+class Joined(EtcdModel, path="/joined/{name}"):
+    name: str
+    host: str
+    port: int
+
+    @field_serializer("host")
+    def _with_port(self, host: str) -> str:
+        return f"{host}:{self.port}"
+
+    @field_validator("host")
+    @classmethod
+    def _without_port(cls, host: str) -> str:
+        return host.partition(":")[0]
+
+
+STORED = {"port": "08080", "budget": "1.0", "weight": "0.0", "labels/a": "1", "labels/b": "2"}
+SEEN = pytest.mark.parametrize("seen", [False, True], ids=["not seen", "seen"])
+
+
+def changed(model: type[M], stored: dict[str, str], change: Callable[[M], object], *, seen: bool) -> Changes:
+    """The keys that a change of the model of a record changes; of one whose values were seen, or were not."""
+    schema = schema_of(model)
+    record = Record(schema.path_from(("n1",), {}), stored, Version(1), 1, 1)
+    loaded = schema.decode(record.path, stored)
+    known = schema.seen(loaded) if seen else None
+    change(loaded)
+    return changed_keys(schema, loaded, record, known)
+
+
+@SEEN
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({}, {}),
+        ({"port": 8080, "budget": Decimal("1.0"), "labels": {"b": "2", "a": "1"}}, {}),
+        ({"port": 8081}, {"port": "8081"}),
+        ({"budget": Decimal("1.00"), "weight": -0.0}, {"budget": "1.00", "weight": "-0.0"}),
+        ({"note": ""}, {"note": ""}),
+        ({"port": 1, "labels": {"a": "1"}}, {"port": "1", "labels/b": None}),
+        ({"labels": {}}, {"labels/a": None, "labels/b": None}),
+    ],
+)
+def test_what_is_edited_is_written_and_no_other_spelling_of_the_same(
+    values: dict[str, object], expected: Changes, seen: bool
+) -> None:
+    def change(node: Node) -> None:
+        for name, value in values.items():
+            setattr(node, name, value)
+
+    assert changed(Node, STORED, change, seen=seen) == expected
+
+
+@SEEN
+def test_what_is_edited_in_place_is_written(seen: bool) -> None:
+    assert changed(Node, STORED, lambda node: node.labels.update(b="3", c="4"), seen=seen) == {
+        "labels/b": "3",
+        "labels/c": "4",
+    }
+
+
+@SEEN
+@pytest.mark.parametrize("values", [{"port": "8080"}, {"port": "9"}, {"labels": {"a": 1, "b": "2"}}])
+def test_a_value_of_another_type_is_refused_though_its_text_may_be_the_same(
+    values: dict[str, object], seen: bool
+) -> None:
+    with pytest.raises(EncodeError, match="the value would come back as another one"):
+        changed(Node, STORED, lambda node: node.__dict__.update(values), seen=seen)
+
+
+@SEEN
+def test_what_a_factory_has_made_is_written_for_the_next_time_it_would_make_another(seen: bool) -> None:
+    assert changed(Counted, {"port": "1"}, lambda model: None, seen=seen).keys() == {"number"}
+    assert changed(Counted, {"port": "1", "number": "7"}, lambda model: None, seen=seen) == {}
+
+
+@SEEN
+def test_a_default_that_hangs_on_what_was_edited_is_written_too(seen: bool) -> None:
+    assert changed(Derived, {"port": "1"}, lambda model: setattr(model, "port", 5), seen=seen) == {
+        "port": "5",
+        "admin": "2",
+    }
+
+
+@SEEN
+def test_a_field_whose_text_hangs_on_another_is_written_with_that(seen: bool) -> None:
+    stored = {"host": '"h:1"', "port": "1"}
+    assert changed(Joined, stored, lambda model: setattr(model, "port", 2), seen=seen) == {"host": '"h:2"', "port": "2"}
