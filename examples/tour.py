@@ -18,15 +18,16 @@ import signal
 import sys
 import textwrap
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
 from io import TextIOBase
-from typing import ParamSpec, TextIO, TypeAlias
+from typing import TextIO
 
 from etcdorm import ConflictError, DecodeError, EtcdModel, EtcdormError, Expired, LockLostError, Session, connect
 from etcdorm.testing import EtcdServer
 from etcdorm.v2 import Client, EtcdKeyNotFound, EtcdResult
+from etcdorm.v2.observers import Call, Observer
 from etcdorm.v2.store import V2Store
 
 
@@ -251,21 +252,15 @@ STEPS = [
 
 # -- the other processes ----------------------------------------------------------------------------------------------
 
-P = ParamSpec("P")
-Write: TypeAlias = Callable[P, Coroutine[object, object, EtcdResult]]
 woken = asyncio.Event()
 
 
-def deadly(write: Write[P]) -> Write[P]:
-    """The same, but the process is killed when a save is committed and nothing else of it is written yet."""
+class Deadly(Observer):
+    """Kills this process when a save is committed and nothing else of it is written yet."""
 
-    async def write_and_die(*args: P.args, **kwargs: P.kwargs) -> EtcdResult:
-        result = await write(*args, **kwargs)
-        if result.key.endswith("/@commit"):
+    def request_answered(self, call: Call, endpoint: str, status: int, duration: float) -> None:
+        if call.method == "PUT" and call.key.endswith("/@commit"):
             os.kill(os.getpid(), signal.SIGKILL)
-        return result
-
-    return write_and_die
 
 
 async def its_long_pause() -> None:
@@ -275,9 +270,7 @@ async def its_long_pause() -> None:
 async def be_child(name: str, url: str) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGCONT, woken.set)
     logging.disable()  # that its lock could not be kept is told by the step itself
-    client = Client(url)
-    if name == "dying_writer":
-        client.write = deadly(client.write)  # type: ignore[method-assign]  # what this child is there for
+    client = Client(url, observers=[Deadly()] if name == "dying_writer" else [])
     async with Session(V2Store(client)) as session:
         await {"dying_writer": dying_writer, "former_holder": former_holder}[name](session)
 

@@ -6,13 +6,15 @@ They take the records for whole and valid, no keys but those of the model for th
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.contenders.bare_aiohttp import Tuned
 from benchmarks.mapper.models import Fields
 from etcdorm.v2 import Client
-from etcdorm.v2.protocol.commit import APPLIED, COMMIT
+from etcdorm.v2.protocol.commit import APPLIED, COMMIT, Commit
+from etcdorm.v2.result import Node
 
 
 async def list_all(http: Tuned, prefix: str) -> list[Fields]:
@@ -33,28 +35,40 @@ def validated(node: Any, start: int) -> Fields:
 
 @dataclass
 class BareSave:
-    """A save by the client's calls alone: the commit record, the keys at once, and that they are applied."""
+    """A save by the client's calls alone: the commit record, the keys at once, and that they are applied.
+
+    ``texts`` are the keys, with what they hold already: it is the same to etcd, and other saves find it as it was.
+    """
 
     client: Client
     path: str
     indexes: dict[str, int]
+    texts: Mapping[str, str]
     commit: str
     applied: str
 
     @classmethod
-    async def of(cls, client: Client, path: str) -> BareSave:
-        """For a record that a session has saved; what was committed there last is the text of every commit."""
-        keys = {leaf.key.removeprefix(f"{path}/"): leaf for leaf in (await client.read(path, recursive=True)).leaves}
-        indexes = {name: leaf.modifiedIndex for name, leaf in keys.items()}
-        return cls(client, path, indexes, keys[COMMIT].value or "", keys[APPLIED].value or "")
+    async def of_all(cls, client: Client, prefix: str, names: Iterable[str]) -> list[BareSave]:
+        """For these keys of all records below ``prefix``, which sessions have saved."""
+        listed = await client.read(prefix, recursive=True, timeout=60)
+        return [cls._of(client, node, names) for node in listed.node["nodes"]]
 
-    async def save(self, texts: dict[str, str]) -> None:
+    @classmethod
+    def _of(cls, client: Client, record: Node, names: Iterable[str]) -> BareSave:
+        path = record["key"]
+        keys = {key["key"].removeprefix(f"{path}/"): key for key in record["nodes"]}
+        indexes = {name: key["modifiedIndex"] for name, key in keys.items()}
+        texts = {name: keys[name]["value"] for name in names}
+        last = Commit.from_text(keys[COMMIT]["value"])
+        return cls(client, path, indexes, texts, Commit(last.id, last.earlier, texts).text, last.id)
+
+    async def save(self) -> None:
         await self._swap(COMMIT, self.commit)
-        if len(texts) == 1:
-            (one,) = texts.items()
+        if len(self.texts) == 1:
+            (one,) = self.texts.items()
             await self._swap(*one)
         else:
-            await asyncio.gather(*(self._swap(name, text) for name, text in texts.items()))
+            await asyncio.gather(*(self._swap(name, text) for name, text in self.texts.items()))
         await self._swap(APPLIED, self.applied)
 
     async def _swap(self, name: str, text: str) -> None:

@@ -29,7 +29,7 @@ async def calls(host: str, port: int, *, models: int, rounds: int, seconds: floa
             planned = {
                 **work.listing(session, http, models),
                 **await work.loading(session, client, seconds),
-                **await work.saving(session, client, seconds),
+                **work.saving(session, client, seconds),
             }
             measured = await measure(planned, rounds)
             prefix = work.directory(Few)
@@ -42,7 +42,7 @@ async def saves(host: str, port: int, *, models: int, rounds: int, seconds: floa
     """Saving alone."""
     await fill(made(Few, models), host, port)
     async with connect(f"http://{host}:{port}", timeout=60) as session, Client(host, port) as client:
-        return await measure(await work.saving(session, client, seconds), rounds)
+        return await measure(work.saving(session, client, seconds), rounds)
 
 
 async def many(host: str, port: int, *, models: int, rounds: int, url: str | None = None) -> Measured:

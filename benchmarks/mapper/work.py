@@ -10,7 +10,7 @@ from itertools import count, cycle
 from benchmarks.contenders.bare_aiohttp import Tuned
 from benchmarks.mapper.floors import BareSave, list_all
 from benchmarks.mapper.goals import Goal, Work
-from benchmarks.mapper.models import Few, Many, New, One, Server, change, values
+from benchmarks.mapper.models import NEWER, Few, Many, New, One, Server, change, values
 from benchmarks.pairs import Slice
 from benchmarks.workload import lasting
 from etcdorm import Session
@@ -46,20 +46,16 @@ async def loading(session: Session, client: Client, seconds: float) -> dict[Goal
     return {Goal("load", 1.3): work}
 
 
-async def saving(session: Session, client: Client, seconds: float) -> dict[Goal, Work]:
-    """Saving so many changed fields of models that were just listed, beside the client's calls for as many keys."""
+def saving(session: Session, client: Client, seconds: float) -> dict[Goal, Work]:
+    """Saving so many changed fields of models that were just listed, beside the client's calls for the same keys."""
     turns = count(1)
 
-    async def work(fields: int) -> Work:
-        example = One.model_validate({**values(0), "name": f"saved-{fields}"})
-        names = list(schema_of(One).encode(example, document=False))[:fields]
-        await session.save(example)
-        change(example, fields, next(turns))
-        await session.save(example)
-        bare = await BareSave.of(client, One.key(example.name))
+    def work(fields: int) -> Work:
+        names = list(NEWER)[:fields]
 
         async def floor() -> Slice:
-            return await repeated(lambda: bare.save(dict.fromkeys(names, str(next(turns)))), seconds)
+            records = cycle(await BareSave.of_all(client, directory(Few), names))
+            return await repeated(lambda: next(records).save(), seconds)
 
         async def own() -> Slice:
             models = cycle(await session.list(Few))
@@ -73,7 +69,7 @@ async def saving(session: Session, client: Client, seconds: float) -> dict[Goal,
 
         return Work(floor, own)
 
-    return {Goal(f"save, {fields} changed", 1.3): await work(fields) for fields in CHANGED}
+    return {Goal(f"save, {fields} changed", 1.3): work(fields) for fields in CHANGED}
 
 
 def saving_all(session: Session, client: Client, models: int) -> dict[Goal, Work]:

@@ -81,7 +81,7 @@ class Schema(Paths[M]):
         self._is_dumped_by_field = is_dumped_by_field(model)
         # What a factory has made need not be what it makes of the same record the next time.
         makes = any(model.model_fields[name].default_factory is not None for name in self._codec.members)
-        self._can_be_seen = self._is_dumped_by_field and not makes
+        self._can_be_seen = self._is_dumped_by_field and not makes and self._codec.extra is None
 
     def encode(self, model: M, *, document: bool, onto: Mapping[str, str] | None = None) -> dict[str, str]:
         """The record's fields: relative keys and their texts; in a document, the one key "".
@@ -162,7 +162,7 @@ class Schema(Paths[M]):
 
     def edits(self, model: M, seen: Seen) -> Edits | None:
         """What may be another value than was seen; None when it takes more than the values to tell."""
-        if not self._can_be_seen or model.__pydantic_extra__:
+        if not self._can_be_seen:
             return None
         edits = Edits(set(), set())
         for name, before, now in zip(self._codec.members, seen, self.seen(model), strict=True):

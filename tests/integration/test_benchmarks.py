@@ -32,6 +32,7 @@ from etcdorm import Created, Session, Updated, connect
 from etcdorm.testing import EtcdServer, FaultProxy
 from etcdorm.v2 import Client
 from etcdorm.v2.protocol.commit import Commit
+from tests.support.raw import indexes
 
 ROOT = Path(__file__).parents[2]
 EXTRA = {
@@ -178,12 +179,18 @@ async def test_the_floor_lists_and_saves_as_the_session_does(
     by_name = {model.name: model for model in bare}
     listed = await session.list(Few)
     assert {model.name: Fields.model_validate(model.model_dump()) for model in listed} == by_name
-    floor = await floors.BareSave.of(client, Few.key(listed[0].name))
-    for port in ("1", "2"):
-        await floor.save({"port": port, "replicas": "7"})
-    again = await session.load(Few, listed[0].name)
-    assert (again.port, again.replicas) == (2, 7)
-    assert again == listed[0].model_copy(update={"port": 2, "replicas": 7})
+    before = {model.name: await indexes(client, Few.key(model.name)) for model in listed}
+    for floor in await floors.BareSave.of_all(client, work.directory(Few), ["port", "replicas"]):
+        await floor.save()
+        await floor.save()
+    assert await session.list(Few) == listed
+    for name, were in before.items():
+        now = await indexes(client, Few.key(name))
+        assert {key for key in now if now[key] != were[key]} == {"@commit", "@applied", "port", "replicas"}
+    (again, *_) = await session.list(Few)
+    again.port = -1
+    await session.save(again)
+    assert await session.load(Few, again.name) == again
 
 
 async def test_a_listing_that_brings_something_else_is_told() -> None:

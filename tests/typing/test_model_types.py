@@ -176,7 +176,9 @@ def places(place: Place, record: Record) -> None:
     assert_type(place.ttl, float | None)
     assert_type(place.record, Record)
     assert_type(place.read_at, float)
+    assert_type(place.seen, tuple[object, ...] | None)
     assert_type(Place.of(record, read_at=1.5), Place)
+    assert_type(Place.of(record, seen=(1,)), Place)
     place.path = "/elsewhere"  # type: ignore[misc]
 
 

@@ -56,6 +56,11 @@ class Node(EtcdModel, path="/nodes/{name}"):
     labels: dict[str, str] = {}
 
 
+class Open(EtcdModel, path="/open/{name}", extra="allow"):
+    name: str
+    port: int = 1
+
+
 class Counted(EtcdModel, path="/counted/{name}"):
     """Each time that it is read without a number, it has another one."""
 
@@ -137,6 +142,14 @@ def test_a_value_of_another_type_is_refused_though_its_text_may_be_the_same(
 ) -> None:
     with pytest.raises(EncodeError, match="the value would come back as another one"):
         changed(Node, STORED, lambda node: node.__dict__.update(values), seen=seen)
+
+
+@SEEN
+def test_extra_fields_come_and_go(seen: bool) -> None:
+    stored = {"port": "1", "zone": '"a"'}
+    assert changed(Open, stored, lambda model: setattr(model, "zone", "b"), seen=seen) == {"zone": '"b"'}
+    assert changed(Open, stored, lambda model: setattr(model, "rack", 7), seen=seen) == {"rack": "7"}
+    assert changed(Open, stored, lambda model: delattr(model, "zone"), seen=seen) == {"zone": None}
 
 
 @SEEN
