@@ -50,7 +50,10 @@ def _edited_texts(schema: Schema[M], model: M, current: Mapping[str, str], known
         return None
     if edits.unsure and _is_any_gone(current, after, schema.keys_of(edits.unsure)):
         return None
-    return None if schema.lost(model, {**current, **after}) else changed
+    if edits.unsure or not schema.certain.comes_back(model, edits.scalars):
+        if schema.lost(model, {**current, **after}):
+            return None
+    return changed
 
 
 def _is_any_gone(current: Mapping[str, str], after: Mapping[str, str], segments: set[str]) -> bool:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, JsonValue
 from pydantic.errors import PydanticUndefinedAnnotation
 
 from etcdorm.errors import DecodeError, EncodeError, FieldFailure, ModelError, UsageError
+from etcdorm.mapping.certain import Certain
 from etcdorm.mapping.checks import check_fields
 from etcdorm.mapping.codecs import ABSENT, Unstorable, from_json, to_json
 from etcdorm.mapping.compile import Compiler
@@ -78,6 +79,7 @@ class Schema(Paths[M]):
         self._in_path = set(template.fields)
         self._codec = compiler.compile(keys=template.fields)
         self._reader = Reader(model, self._codec)
+        self.certain: Final = Certain(model)
         self._is_dumped_by_field = is_dumped_by_field(model)
         # What a factory has made need not be what it makes of the same record the next time.
         makes = any(model.model_fields[name].default_factory is not None for name in self._codec.members)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from decimal import Decimal
-from typing import TypeVar
+from typing import Annotated, Self, TypeVar
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from pydantic import Field, field_serializer, field_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_serializer, field_validator, model_validator
 
 from etcdorm import EncodeError, EtcdModel
 from etcdorm.errors import DecodeError
@@ -45,6 +45,12 @@ def test_what_a_save_changes_is_what_a_look_at_all_fields_finds(data: st.DataObj
     }
     now = {key: text for key, text in {**stored, **found}.items() if text is not None}
     assert same(goal, schema.decode(schema.path(saved), now))
+
+
+def _is_above_low(high: int, info: ValidationInfo) -> int:
+    if high < info.data["low"]:
+        raise ValueError("low is above high")
+    return high
 
 
 class Node(EtcdModel, path="/nodes/{name}"):
@@ -88,6 +94,34 @@ class Joined(EtcdModel, path="/joined/{name}"):
     @classmethod
     def _without_port(cls, host: str) -> str:
         return host.partition(":")[0]
+
+
+class Ordered(EtcdModel, path="/ordered/{name}"):
+    name: str
+    low: int
+    high: int
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.low > self.high:
+            raise ValueError("low is above high")
+        return self
+
+
+class Beside(EtcdModel, path="/beside/{name}"):
+    name: str
+    low: int
+    high: Annotated[int, AfterValidator(_is_above_low)]
+
+
+class Lower(EtcdModel, path="/lower/{name}", str_to_lower=True):
+    name: str
+    host: str
+
+
+class Narrow(EtcdModel, path="/narrow/{name}"):
+    name: str
+    port: Annotated[int, Field(lt=100)]
 
 
 STORED = {"port": "08080", "budget": "1.0", "weight": "0.0", "labels/a": "1", "labels/b": "2"}
@@ -142,6 +176,25 @@ def test_a_value_of_another_type_is_refused_though_its_text_may_be_the_same(
 ) -> None:
     with pytest.raises(EncodeError, match="the value would come back as another one"):
         changed(Node, STORED, lambda node: node.__dict__.update(values), seen=seen)
+
+
+@SEEN
+@pytest.mark.parametrize(
+    ("model", "stored", "values", "problem"),
+    [
+        (Ordered, {"low": "1", "high": "5"}, {"low": 6}, "low is above high"),
+        (Beside, {"low": "1", "high": "5"}, {"low": 6}, "low is above high"),
+        (Lower, {"host": "a"}, {"host": "A"}, "the value would come back as another one"),
+        (Narrow, {"port": "1"}, {"port": 100}, "should be less than 100"),
+        (Node, {}, {"port": 10**5000}, "exceeded maximum size"),
+        (Node, {"note": "a"}, {"note": "\ud800"}, "UTF-8 can't carry"),
+    ],
+)
+def test_what_would_not_come_back_is_refused(
+    model: type[EtcdModel], stored: dict[str, str], values: dict[str, object], problem: str, seen: bool
+) -> None:
+    with pytest.raises(EncodeError, match=problem):
+        changed(model, stored, lambda loaded: loaded.__dict__.update(values), seen=seen)
 
 
 @SEEN
