@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self, Unpack, get_args
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
@@ -39,7 +39,7 @@ class Place:
     record: Record
     read_at: float
     """When the record was read, by ``time.monotonic()``."""
-    seen: Seen | None = None
+    seen: Seen | None = field(default=None, compare=False)
     """The model's values that the record has given, or was made of; None when they are not known."""
 
     @classmethod

@@ -45,12 +45,13 @@ from etcdorm.v2.protocol.steps import (
 _SHORT = 0.05
 """Seconds that are not worth another try."""
 
-_AT_ONCE = 32
-"""How many requests of one step are under way at the same time."""
+AT_ONCE = 64
+"""How many requests of steps with several are under way at the same time: more would only wait in etcd, each on a
+connection of its own."""
 
 
-async def drive(client: Client, steps: Steps[T], *, timeout: float) -> T:
-    """Run a generator of the protocol to its end.
+async def drive(client: Client, steps: Steps[T], *, timeout: float, gate: asyncio.Semaphore | None = None) -> T:
+    """Run a generator of the protocol to its end; ``gate`` is for all whose steps share the bound.
 
     Units: ``timeout`` in seconds, over all of its steps.
     Cancel: what was sent may have happened; the protocol leaves nothing half done to be seen.
@@ -64,7 +65,7 @@ async def drive(client: Client, steps: Steps[T], *, timeout: float) -> T:
                 if len(batch) == 1:
                     outcomes: list[Outcome] = [await _perform(client, batch[0], deadline)]
                 else:
-                    outcomes = await _perform_all(client, batch, deadline)
+                    outcomes = await _perform_all(client, batch, deadline, gate or asyncio.Semaphore(AT_ONCE))
             except EtcdormError as error:
                 batch = steps.throw(error)
             else:
@@ -76,9 +77,9 @@ async def drive(client: Client, steps: Steps[T], *, timeout: float) -> T:
         steps.close()
 
 
-async def _perform_all(client: Client, batch: Sequence[Request], deadline: float) -> list[Outcome]:
-    gate = asyncio.Semaphore(_AT_ONCE)
-
+async def _perform_all(
+    client: Client, batch: Sequence[Request], deadline: float, gate: asyncio.Semaphore
+) -> list[Outcome]:
     async def perform(request: Request) -> Outcome:
         async with gate:
             try:
