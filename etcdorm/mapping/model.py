@@ -32,7 +32,7 @@ else:
 _PLACE = "__etcd_place__"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: a listing makes many, and that would make them twice as expensive
 class Place:
     """Where a model was loaded from or saved to, and as what it was seen there."""
 

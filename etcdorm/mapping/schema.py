@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import Final, Literal, TypeVar
 
 from pydantic import BaseModel, JsonValue
@@ -79,6 +80,10 @@ class Schema(Paths[M]):
         self._in_path = set(template.fields)
         self._codec = compiler.compile(keys=template.fields)
         self._reader = Reader(model, self._codec)
+        members = tuple(self._codec.members)
+        self._values: Callable[[dict[str, object]], Seen] = (
+            itemgetter(*members) if len(members) > 1 else lambda values: tuple([values[name] for name in members])
+        )
         self.certain: Final = Certain(model)
         self._is_dumped_by_field = is_dumped_by_field(model)
         # What a factory has made need not be what it makes of the same record the next time.
@@ -160,7 +165,10 @@ class Schema(Paths[M]):
 
     def seen(self, model: M) -> Seen:
         """What ``edits`` has to know of a model as it is now."""
-        return tuple(map(model.__dict__.get, self._codec.members))
+        try:
+            return self._values(model.__dict__)
+        except KeyError:  # it was made without validation, and lacks some
+            return tuple(map(model.__dict__.get, self._codec.members))
 
     def edits(self, model: M, seen: Seen) -> Edits | None:
         """What may be another value than was seen; None when it takes more than the values to tell."""

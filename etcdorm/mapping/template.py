@@ -102,6 +102,11 @@ class Template:
         return [(at, each.text) for at, each in enumerate(self.segments) if isinstance(each, Fixed)]
 
     @cached_property
+    def _literal(self) -> list[str]:
+        """The segments, with nothing in the place of the fields."""
+        return [each.text if isinstance(each, Fixed) else "" for each in self.segments]
+
+    @cached_property
     def _slots(self) -> list[tuple[int, Slot]]:
         return [(at, each) for at, each in enumerate(self.segments) if isinstance(each, Slot)]
 
@@ -121,7 +126,10 @@ class Template:
 
         Raises: PathError when a text holds a lone surrogate.
         """
-        return Path(tuple([_format(segment, texts) for segment in self.segments]))
+        segments = self._literal.copy()
+        for at, slot in self._slots:
+            segments[at] = slot.format(texts[slot.field])
+        return Path(tuple(segments))
 
     def match(self, path: Path) -> dict[str, str] | None:
         """The key texts that ``format`` makes ``path`` of, or None when there are none."""
@@ -145,7 +153,7 @@ class Template:
         for segment in self.segments:
             if isinstance(segment, Slot) and segment.field not in texts:
                 break
-            known.append(_format(segment, texts))
+            known.append(segment.text if isinstance(segment, Fixed) else segment.format(texts[segment.field]))
 
         def matches(path: Path) -> bool:
             found = self.match(path)
@@ -185,10 +193,6 @@ def _parse_slot(template: str, part: str) -> Slot:
     if digits is None:
         raise _refusal(template, f"{width!r} in {part!r} must be like 08, for a number of eight digits or more")
     return Slot(field, start, end, int(digits[1]))
-
-
-def _format(segment: Fixed | Slot, texts: Mapping[str, str]) -> str:
-    return segment.text if isinstance(segment, Fixed) else segment.format(texts[segment.field])
 
 
 def _refusal(template: str, why: str) -> ModelError:

@@ -31,9 +31,11 @@ async def load(store: Store, schema: Schema[M], path: Path, *, fresh: bool = Fal
 
     Raises: NotFoundError; DecodeError.
     """
-    found = await get(store, schema, path, fresh=fresh)
+    found = await _read(store, schema, path, fresh=fresh)
     if found is None:
         raise _missing(store, schema, path)
+    if schema.hooks.after_load:
+        await hooks.after_load(found)
     return found
 
 
