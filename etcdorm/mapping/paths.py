@@ -38,6 +38,8 @@ class Paths(Generic[M]):
         Raises: UsageError for a key that is missing, unknown, given twice or not of its field's type.
         """
         names = self.template.fields
+        if not fields and len(args) == len(names):  # mostly so
+            return self.template.format(self._texts(dict(zip(names, args, strict=True))))
         if len(args) > len(names):
             raise UsageError(f"{self.name} takes {len(names)} key(s) ({_listed(names)}), but {len(args)} were given")
         given = dict(zip(names, args, strict=False))
@@ -124,7 +126,8 @@ class Paths(Generic[M]):
         return self.keys[name].text(getattr(model, name, None))
 
     def _texts(self, fields: Mapping[str, object]) -> dict[str, str]:
-        if unknown := [name for name in fields if name not in self.keys]:
+        if not fields.keys() <= self.keys.keys():
+            unknown = [name for name in fields if name not in self.keys]
             known = _listed(self.keys) or "none"
             raise UsageError(f"{_listed(unknown)} is not a key field of {self.name}; there are: {known}")
         return {name: self.keys[name].text(self.keys[name].validate(value)) for name, value in fields.items()}

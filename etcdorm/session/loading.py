@@ -20,21 +20,10 @@ async def get(store: Store, schema: Schema[M], path: Path, *, fresh: bool = Fals
 
     Raises: DecodeError; what a hook raises.
     """
-    found = await _read(store, schema, path, fresh=fresh)
+    if schema.hooks.before_load:
+        await hooks.before_load(schema, path, namespace=store.namespace)
+    found = to_model(schema, await store.read(path, fresh=fresh, owns=schema.owns))
     if found is not None and schema.hooks.after_load:
-        await hooks.after_load(found)
-    return found
-
-
-async def load(store: Store, schema: Schema[M], path: Path, *, fresh: bool = False) -> M:
-    """As ``get``, but it must be there.
-
-    Raises: NotFoundError; DecodeError.
-    """
-    found = await _read(store, schema, path, fresh=fresh)
-    if found is None:
-        raise _missing(store, schema, path)
-    if schema.hooks.after_load:
         await hooks.after_load(found)
     return found
 
@@ -42,15 +31,23 @@ async def load(store: Store, schema: Schema[M], path: Path, *, fresh: bool = Fal
 async def reload(store: Store, schema: Schema[M], model: M) -> None:
     """Give an object the values of its record.
 
-    Raises: as ``load``.
+    Raises: NotFoundError; DecodeError; what a hook raises.
     """
     check_free(model, "reloaded")
     path = schema.path(model)
-    fresh = await _read(store, schema, path)
-    if fresh is None:
-        raise _missing(store, schema, path)
-    assign(model, fresh)
+    await hooks.before_load(schema, path, namespace=store.namespace)
+    assign(model, there(store, schema, path, to_model(schema, await store.read(path, owns=schema.owns))))
     await hooks.after_load(model)
+
+
+def there(store: Store, schema: Schema[M], path: Path, found: M | None) -> M:
+    """What was found at a path, which has to be something.
+
+    Raises: NotFoundError.
+    """
+    if found is None:
+        raise NotFoundError(f"{store.namespace}{path}: there is no {schema.model.__name__}")
+    return found
 
 
 def assign(model: M, fresh: M) -> None:
@@ -59,13 +56,3 @@ def assign(model: M, fresh: M) -> None:
     model.__dict__.update(fresh.__dict__)
     object.__setattr__(model, "__pydantic_fields_set__", fresh.__pydantic_fields_set__)
     object.__setattr__(model, "__pydantic_extra__", fresh.__pydantic_extra__)
-
-
-async def _read(store: Store, schema: Schema[M], path: Path, *, fresh: bool = False) -> M | None:
-    if schema.hooks.before_load:
-        await hooks.before_load(schema, path, namespace=store.namespace)
-    return to_model(schema, await store.read(path, fresh=fresh, owns=schema.owns))
-
-
-def _missing(store: Store, schema: Schema[M], path: Path) -> NotFoundError:
-    return NotFoundError(f"{store.namespace}{path}: there is no {schema.model.__name__}")

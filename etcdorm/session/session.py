@@ -97,7 +97,8 @@ class Session(Coordination, Watching):
             newer code has saved it; UsageError for a key that can't be one.
         """
         schema = schema_of(model)
-        return await loading.load(self._store, schema, schema.path_from(key, fields))
+        path = schema.path_from(key, fields)
+        return loading.there(self._store, schema, path, await loading.get(self._store, schema, path))
 
     async def get(self, model: type[M], /, *key: object, **fields: object) -> M | None:
         """As ``load``, but None when there is no such record."""
@@ -310,7 +311,8 @@ class Session(Coordination, Watching):
         path = schema.path_from(key if isinstance(key, tuple) else (key,), {})
         backoff = Backoff(self._timeout)
         while True:
-            loaded = await loading.load(self._store, schema, path, fresh=backoff.tries > 0)
+            found = await loading.get(self._store, schema, path, fresh=backoff.tries > 0)
+            loaded = loading.there(self._store, schema, path, found)
             changed = change(loaded)
             if inspect.isawaitable(changed):
                 changed = await changed
