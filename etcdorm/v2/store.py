@@ -60,8 +60,11 @@ class V2Store:
         return self._client.cluster_id
 
     async def read(self, path: Path, *, fresh: bool = False, owns: Owns | None = None) -> Record | None:
-        node, _ = await self._read_all(path, quorum=fresh)
-        return None if node is None else self._seen(path, node, owns)
+        try:
+            result = await self._client.read(str(path), recursive=True, quorum=fresh, timeout=self._timeout)
+        except (EtcdKeyNotFound, EtcdNotDir):
+            return None
+        return self._seen(path, result.node, owns)
 
     async def scan(
         self, collection: Collection, *, owns: Owns | None = None, after: Path | None = None
