@@ -10,7 +10,8 @@ from pydantic import BaseModel
 _KINDS: Final[Mapping[str, type]] = {"str": str, "int": int, "bool": bool}
 """By their names in Pydantic's core schema: types whose values, without further rules, are what their texts say."""
 _LARGE: Final = 1 << 63
-_IS_ABOUT_OTHERS: Final = ("metadata", "serialization", "computed_fields")
+_OTHER_PARTS: Final = ("metadata", "serialization", "computed_fields")
+"""Parts of a core schema that have no say in a validation."""
 
 
 class Certain:
@@ -51,5 +52,5 @@ def _calls(schema: Any) -> bool:
             return True
         if schema.get("default_factory_takes_data"):
             return True
-        return any(_calls(part) for name, part in schema.items() if name not in _IS_ABOUT_OTHERS)
+        return any(_calls(part) for name, part in schema.items() if name not in _OTHER_PARTS)
     return isinstance(schema, list | tuple) and any(_calls(part) for part in schema)

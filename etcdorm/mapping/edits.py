@@ -7,9 +7,10 @@ from typing import TypeVar
 
 from etcdorm.errors import DecodeError, EncodeError, NewerVersionError
 from etcdorm.mapping.diff import changes, field_in, onto
+from etcdorm.mapping.differ import Seen
 from etcdorm.mapping.model import EtcdModel
 from etcdorm.mapping.records import upgraded
-from etcdorm.mapping.schema import Schema, Seen
+from etcdorm.mapping.schema import Schema
 from etcdorm.mapping.tree import NULL
 from etcdorm.store.types import Record
 
@@ -37,7 +38,7 @@ def _edited_texts(schema: Schema[M], model: M, current: Mapping[str, str], known
 
     So it need not be asked what was loaded, and how that would have been written.
     """
-    edits = schema.edits(model, known)
+    edits = schema.differ.edits(model, known)
     if edits is None:
         return None
     if not (edits.scalars or edits.unsure):
@@ -65,7 +66,7 @@ def _changed(schema: Schema[M], model: M, base: Record, current: Mapping[str, st
     document, only = base.is_document, None
     try:
         loaded = schema.decode(base.path, current)
-        only = None if document else schema.unlike(model, loaded)
+        only = None if document else schema.differ.unlike(model, loaded)
         if only is not None and not only:
             return {}
         before: Mapping[str, str] = schema.write(loaded, document=document, onto=current, only=only)

@@ -14,8 +14,9 @@ from pydantic_core import CoreSchema
 
 from etcdorm.errors import ModelError, PathError
 from etcdorm.mapping.checks import check_names, unknown_type
+from etcdorm.mapping.differ import Seen
 from etcdorm.mapping.frozen import is_frozen, thaw
-from etcdorm.mapping.schema import DECLARATION, Declaration, Layout, Seen, compile_schema, schema_of
+from etcdorm.mapping.schema import DECLARATION, Declaration, Layout, compile_schema, schema_of
 from etcdorm.mapping.secrets import hide, hide_in_errors
 from etcdorm.mapping.values import JSON_CONFIG
 from etcdorm.path import Path

@@ -68,7 +68,7 @@ def to_model(schema: Schema[M], record: Record | None) -> M | None:
     if record.error is not None:
         raise record.error
     model = _read(schema.decode, record)
-    set_place(model, Place.of(record, seen=schema.seen(model)))
+    set_place(model, Place.of(record, seen=schema.differ.seen(model)))
     return model
 
 

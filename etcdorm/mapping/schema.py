@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from operator import itemgetter
 from typing import Final, Literal, TypeVar
 
 from pydantic import BaseModel, JsonValue
@@ -15,6 +14,7 @@ from etcdorm.mapping.certain import Certain
 from etcdorm.mapping.checks import check_fields
 from etcdorm.mapping.codecs import ABSENT, Unstorable, from_json, to_json
 from etcdorm.mapping.compile import Compiler
+from etcdorm.mapping.differ import Differ
 from etcdorm.mapping.hooks import Hooks
 from etcdorm.mapping.keys import KeyField
 from etcdorm.mapping.paths import Paths
@@ -22,14 +22,12 @@ from etcdorm.mapping.reader import Reader
 from etcdorm.mapping.secrets import hide
 from etcdorm.mapping.template import Template
 from etcdorm.mapping.tree import SCHEMA
-from etcdorm.mapping.values import FIXED, alike, differing, dump, is_dumped_by_field, is_fixed, unlike
+from etcdorm.mapping.values import differing, dump
 from etcdorm.mapping.versions import Versions
 from etcdorm.path import Path
 
 M = TypeVar("M", bound=BaseModel)
 Layout = Literal["directory", "document"]
-Seen = tuple[object, ...]
-"""The values that a model's fields had at some moment."""
 
 DECLARATION: Final = "__etcd_declaration__"
 """The class attribute with a class's own or inherited Declaration."""
@@ -44,15 +42,6 @@ class Declaration:
     layout: Layout | None = None
     ttl: int | None = None
     version: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Edits:
-    """The fields of a model that hold another ``scalars`` than before, and those of which that is ``unsure``: they can
-    be changed in place. All others hold what they did."""
-
-    scalars: set[str]
-    unsure: set[str]
 
 
 class Schema(Paths[M]):
@@ -80,15 +69,8 @@ class Schema(Paths[M]):
         self._in_path = set(template.fields)
         self._codec = compiler.compile(keys=template.fields)
         self._reader = Reader(model, self._codec)
-        members = tuple(self._codec.members)
-        self._values: Callable[[dict[str, object]], Seen] = (
-            itemgetter(*members) if len(members) > 1 else lambda values: tuple([values[name] for name in members])
-        )
+        self.differ: Final = Differ(model, self._codec)
         self.certain: Final = Certain(model)
-        self._is_dumped_by_field = is_dumped_by_field(model)
-        # What a factory has made need not be what it makes of the same record the next time.
-        makes = any(model.model_fields[name].default_factory is not None for name in self._codec.members)
-        self._can_be_seen = self._is_dumped_by_field and not makes and self._codec.extra is None
 
     def encode(self, model: M, *, document: bool, onto: Mapping[str, str] | None = None) -> dict[str, str]:
         """The record's fields: relative keys and their texts; in a document, the one key "".
@@ -157,32 +139,6 @@ class Schema(Paths[M]):
             raise self._refusal((item.field, item.problem) for item in read)
         return differing(model, read)
 
-    def unlike(self, model: M, other: M) -> set[str]:
-        """The fields of two models that may be written in different words; all others are written in the same."""
-        if self._is_dumped_by_field:
-            return unlike(model, other, self._codec.members)
-        return {*self._codec.members, *(model.model_extra or ()), *(other.model_extra or ())}
-
-    def seen(self, model: M) -> Seen:
-        """What ``edits`` has to know of a model as it is now."""
-        try:
-            return self._values(model.__dict__)
-        except KeyError:  # it was made without validation, and lacks some
-            return tuple(map(model.__dict__.get, self._codec.members))
-
-    def edits(self, model: M, seen: Seen) -> Edits | None:
-        """What may be another value than was seen; None when it takes more than the values to tell."""
-        if not self._can_be_seen:
-            return None
-        edits = Edits(set(), set())
-        for name, before, now in zip(self._codec.members, seen, self.seen(model), strict=True):
-            if before is now and type(now) in FIXED:  # most are so, and need no call
-                continue
-            if not alike(before, now):
-                is_scalar = is_fixed(before) and is_fixed(now) and before is not None and now is not None
-                (edits.scalars if is_scalar else edits.unsure).add(name)
-        return edits
-
     def keys_of(self, names: Iterable[str]) -> set[str]:
         """The keys of these fields, or the directories that they are."""
         return {self._codec.members[name].segment for name in names}
@@ -194,10 +150,6 @@ class Schema(Paths[M]):
     @property
     def has_secrets(self) -> bool:
         return self._codec.secret
-
-    def field_of(self, key: str) -> str:
-        """The field that a relative key, or a marker, belongs to."""
-        return str(self._codec.place(key)[0])
 
     def _dump(self, model: M, *, only: set[str] | None = None) -> JsonValue:
         try:

@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import fields, is_dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime
 from decimal import Decimal
-from enum import Enum
-from ipaddress import IPv4Address, IPv6Address
-from typing import Any, Final
-from uuid import UUID
+from typing import Final
 
 from pydantic import BaseModel, ConfigDict, JsonValue, RootModel
 from pydantic_core import to_json
@@ -22,10 +19,6 @@ JSON_CONFIG: Final = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64"
 
 _ATOMS: Final = frozenset((str, int, float, bool, bytes, type(None), Decimal, date, datetime))
 """Types of which most values are, and of which equal is the same."""
-FIXED: Final = _ATOMS | {time, timedelta, UUID, IPv4Address, IPv6Address}
-"""Types whose values nobody can change."""
-_SPELLED: Final = frozenset((float, Decimal, datetime))
-"""Atoms of which equal ones may be written in two ways: 0.0 equals -0.0, and 1.0 equals 1.00."""
 _MISSING: Final = object()
 
 
@@ -39,20 +32,6 @@ def dump(model: BaseModel, *, only: set[str] | None = None, without: set[str] | 
         model, mode="json", round_trip=True, by_alias=False, warnings="none", include=only, exclude=without
     )
     return _finished(model, values, model.model_config)
-
-
-def is_dumped_by_field(model: type[BaseModel]) -> bool:
-    """Whether the dump of each field hangs on its value alone, and on no serializer that sees the others as well."""
-    if model.__pydantic_decorators__.field_serializers or model.__pydantic_decorators__.model_serializers:
-        return False
-    schema: Any = model.__pydantic_core_schema__  # Any: of any of a hundred kinds
-    while "serialization" not in schema:
-        if schema["type"] == "model-fields":
-            return True
-        if "schema" not in schema:
-            return False
-        schema = schema["schema"]
-    return False
 
 
 def _finished(value: object, dumped: JsonValue, config: ConfigDict) -> JsonValue:
@@ -110,30 +89,6 @@ def same(a: object, b: object) -> bool:
     if isinstance(a, datetime) and isinstance(b, datetime):
         return a.isoformat() == b.isoformat()
     return type(a) is type(b) and a != a and b != b
-
-
-def unlike(a: BaseModel, b: BaseModel, names: Iterable[str]) -> set[str]:
-    """Those of these fields, and the extra ones, of two models of one class that are not certain to be dumped alike."""
-    mine, theirs = a.__dict__, b.__dict__
-    found = {name for name in names if not alike(mine.get(name), theirs.get(name))}
-    extra, other = a.__pydantic_extra__, b.__pydantic_extra__
-    if extra or other:
-        mine, theirs = extra or {}, other or {}
-        found |= {name for name in mine | theirs if not alike(mine.get(name, _MISSING), theirs.get(name, _MISSING))}
-    return found
-
-
-def alike(a: object, b: object) -> bool:
-    """Whether two values of a field are certain to be dumped alike, also if one of them was changed in place since."""
-    if a is b:
-        return is_fixed(a)
-    kind = type(a)
-    return kind is type(b) and kind in _ATOMS and a == b and (kind not in _SPELLED or str(a) == str(b))
-
-
-def is_fixed(value: object) -> bool:
-    """Whether this is a scalar that nobody can change."""
-    return type(value) in FIXED or isinstance(value, Enum)
 
 
 def differing(a: BaseModel, b: BaseModel) -> list[str]:

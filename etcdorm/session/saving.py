@@ -43,7 +43,7 @@ async def save(
     while True:
         try:
             # What the object holds now, and not what it may hold when the save has come to its end.
-            seen = schema.seen(wanted)
+            seen = schema.differ.seen(wanted)
             known = None if place is None or target is not base else place.seen
             record = await _write(store, schema, wanted, path, target, known, ttl=ttl, defaults=defaults, token=token)
             break

@@ -37,7 +37,7 @@ def test_what_a_save_changes_is_what_a_look_at_all_fields_finds(data: st.DataObj
         assume(False)
     touched = data.draw(st.sets(st.sampled_from(sorted(model.model_fields)))) - {"name"}
     goal = edited(loaded, other, touched, extras=data.draw(st.booleans()))
-    known = data.draw(st.sampled_from([None, schema.seen(loaded)]))
+    known = data.draw(st.sampled_from([None, schema.differ.seen(loaded)]))
     found = changed_keys(schema, goal, Record(schema.path(saved), stored, Version(1), 1, 1), known)
     before, after = schema.encode(loaded, document=False), schema.encode(goal, document=False)
     assert {key: text for key, text in found.items() if stored.get(key) != text} == {
@@ -133,7 +133,7 @@ def changed(model: type[M], stored: dict[str, str], change: Callable[[M], object
     schema = schema_of(model)
     record = Record(schema.path_from(("n1",), {}), stored, Version(1), 1, 1)
     loaded = schema.decode(record.path, stored)
-    known = schema.seen(loaded) if seen else None
+    known = schema.differ.seen(loaded) if seen else None
     change(loaded)
     return changed_keys(schema, loaded, record, known)
 
