@@ -15,15 +15,15 @@ def changes(before: Mapping[str, str], after: Mapping[str, str], stored: Mapping
     spelling (``08080``). In a field that did change, every key is seen to: the default of a map or nested model holds
     only as long as none of its keys are there.
     """
-    touched = {field_in(key) for key, _ in before.items() ^ after.items()}
+    touched = {_field(key) for key, _ in before.items() ^ after.items()}
     result: dict[str, str | None] = {
         key: text
         for key, text in after.items()
-        if before.get(key) != text or (key not in stored and field_in(key) in touched)
+        if before.get(key) != text or (key not in stored and _field(key) in touched)
     }
     for key in stored.keys() - after.keys():
         # A marker that is not in `before` is hidden by keys that another tool set; don't let it come to light.
-        if key in before or ("@" in key and is_marker(key) and field_in(key) in touched):
+        if key in before or ("@" in key and is_marker(key) and _field(key) in touched):
             result[key] = None
     # What is gone as a whole, a nested model or an entry of a map, goes with the keys that another version put there.
     gone = _gone(before, after)
@@ -54,6 +54,6 @@ def _above(key: str) -> list[str]:
     return ["/".join(parts[:length]) + "/" for length in range(1, len(parts))]
 
 
-def field_in(key: str) -> str:
+def _field(key: str) -> str:
     """The segment of the field that a key or marker belongs to."""
     return key.removeprefix(f"{NULL}/").partition("/")[0]

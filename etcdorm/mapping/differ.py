@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from ipaddress import IPv4Address, IPv6Address
@@ -15,15 +15,14 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from etcdorm.mapping.directories import ModelCodec
+from etcdorm.mapping.values import ATOMS
 
 Seen = tuple[object, ...]
 """The values that the stored fields of a model had at some moment."""
 
-_ATOMS: Final = frozenset((str, int, float, bool, bytes, type(None), Decimal, date, datetime))
-"""Types of which equal values are written alike, but for those that can be spelled in two ways."""
 _SPELLED: Final = frozenset((float, Decimal, datetime))
-"""Those: 0.0 equals -0.0, and 1.0 equals 1.00."""
-_FIXED: Final = _ATOMS | {time, timedelta, UUID, IPv4Address, IPv6Address}
+"""Atoms of which equal ones may be written in two ways: 0.0 equals -0.0, and 1.0 equals 1.00."""
+_FIXED: Final = ATOMS | {time, timedelta, UUID, IPv4Address, IPv6Address}
 """Types whose values nobody can change."""
 _MISSING: Final = object()
 
@@ -89,7 +88,7 @@ def _alike(a: object, b: object) -> bool:
     if a is b:
         return _is_fixed(a)
     kind = type(a)
-    return kind is type(b) and kind in _ATOMS and a == b and (kind not in _SPELLED or str(a) == str(b))
+    return kind is type(b) and kind in ATOMS and a == b and (kind not in _SPELLED or str(a) == str(b))
 
 
 def _is_fixed(value: object) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from etcdorm.errors import DecodeError, EncodeError, NewerVersionError
-from etcdorm.mapping.diff import changes, field_in, onto
+from etcdorm.mapping.diff import changes, onto
 from etcdorm.mapping.differ import Seen
 from etcdorm.mapping.model import EtcdModel
 from etcdorm.mapping.records import upgraded
@@ -49,16 +49,11 @@ def _edited_texts(schema: Schema[M], model: M, current: Mapping[str, str], known
         return None
     if any(key not in current or f"{NULL}/{key}" in current for key in changed):
         return None
-    if edits.unsure and _is_any_gone(current, after, schema.keys_of(edits.unsure)):
-        return None
+    # An entry that is gone from a map shows when it is read back.
     if edits.unsure or not schema.certain.comes_back(model, edits.scalars):
         if schema.lost(model, {**current, **after}):
             return None
     return changed
-
-
-def _is_any_gone(current: Mapping[str, str], after: Mapping[str, str], segments: set[str]) -> bool:
-    return any(key not in after and field_in(key) in segments for key in current)
 
 
 def _changed(schema: Schema[M], model: M, base: Record, current: Mapping[str, str]) -> dict[str, str | None]:

@@ -140,7 +140,7 @@ class Schema(Paths[M]):
         return differing(model, read)
 
     def keys_of(self, names: Iterable[str]) -> set[str]:
-        """The keys of these fields, or the directories that they are."""
+        """The keys of these fields, which are scalars."""
         return {self._codec.members[name].segment for name in names}
 
     def owns(self, key: str) -> bool:

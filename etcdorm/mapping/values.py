@@ -17,7 +17,7 @@ from etcdorm.mapping.secrets import SECRET, is_masked, unmasked
 JSON_CONFIG: Final = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64", ser_json_inf_nan="constants")
 """The settings with which every value of bytes and float has a form in JSON."""
 
-_ATOMS: Final = frozenset((str, int, float, bool, bytes, type(None), Decimal, date, datetime))
+ATOMS: Final = frozenset((str, int, float, bool, bytes, type(None), Decimal, date, datetime))
 """Types of which most values are, and of which equal is the same."""
 _MISSING: Final = object()
 
@@ -37,7 +37,7 @@ def dump(model: BaseModel, *, only: set[str] | None = None, without: set[str] | 
 def _finished(value: object, dumped: JsonValue, config: ConfigDict) -> JsonValue:
     """The dump of a value, with the items of sets sorted (their own order hangs on how each set came about), and with
     secrets in the place of their asterisks; ``config`` is that of the model around it."""
-    if type(value) in _ATOMS:
+    if type(value) in ATOMS:
         return dumped
     while isinstance(value, RootModel):
         config = value.model_config
@@ -47,7 +47,7 @@ def _finished(value: object, dumped: JsonValue, config: ConfigDict) -> JsonValue
             config = value.model_config
             attributes = value.__dict__ | (value.__pydantic_extra__ or {})
             return {
-                name: item if type(part := attributes.get(name)) in _ATOMS else _finished(part, item, config)
+                name: item if type(part := attributes.get(name)) in ATOMS else _finished(part, item, config)
                 for name, item in dumped.items()
             }
         if is_dataclass(value):
@@ -71,7 +71,7 @@ def same(a: object, b: object) -> bool:
     That is ``a == b``, but for what Python calls unequal to itself (NaN; a time that the clock shows twice), for
     dataclasses without ``==``, and for what is never stored: private attributes and excluded fields.
     """
-    if a is b or (type(a) in _ATOMS and a == b):  # most are so, and to ask for all that follows is dear
+    if a is b or (type(a) in ATOMS and a == b):  # most are so, and to ask for all that follows is dear
         return True
     if isinstance(a, SECRET):
         return type(a) is type(b) and isinstance(b, SECRET) and same(a.get_secret_value(), b.get_secret_value())
@@ -97,7 +97,7 @@ def differing(a: BaseModel, b: BaseModel) -> list[str]:
     unlike: list[str] = []
     for name, field in type(a).__pydantic_fields__.items():
         one, other = mine.get(name, _MISSING), theirs.get(name, _MISSING)
-        if one is _MISSING or (one is not other and not (type(one) in _ATOMS and one == other)):  # most are none of it
+        if one is _MISSING or (one is not other and not (type(one) in ATOMS and one == other)):  # most are none of it
             if not (_same_attribute(a, b, name) or field.exclude):
                 unlike.append(name)
     extra, others = a.__pydantic_extra__ or {}, b.__pydantic_extra__ or {}

@@ -45,13 +45,12 @@ from etcdorm.v2.protocol.steps import (
 _SHORT = 0.05
 """Seconds that are not worth another try."""
 
-AT_ONCE = 64
-"""How many requests of steps with several are under way at the same time: more would only wait in etcd, each on a
-connection of its own."""
+_AT_ONCE = 32
+"""How many requests of one step are under way at the same time."""
 
 
-async def drive(client: Client, steps: Steps[T], *, timeout: float, gate: asyncio.Semaphore | None = None) -> T:
-    """Run a generator of the protocol to its end; ``gate`` is for all whose steps share the bound.
+async def drive(client: Client, steps: Steps[T], *, timeout: float) -> T:
+    """Run a generator of the protocol to its end.
 
     Units: ``timeout`` in seconds, over all of its steps.
     Cancel: what was sent may have happened; the protocol leaves nothing half done to be seen.
@@ -65,7 +64,7 @@ async def drive(client: Client, steps: Steps[T], *, timeout: float, gate: asynci
                 if len(batch) == 1:
                     outcomes: list[Outcome] = [await _perform(client, batch[0], deadline)]
                 else:
-                    outcomes = await _perform_all(client, batch, deadline, gate or asyncio.Semaphore(AT_ONCE))
+                    outcomes = await _perform_all(client, batch, deadline)
             except EtcdormError as error:
                 batch = steps.throw(error)
             else:
@@ -77,9 +76,9 @@ async def drive(client: Client, steps: Steps[T], *, timeout: float, gate: asynci
         steps.close()
 
 
-async def _perform_all(
-    client: Client, batch: Sequence[Request], deadline: float, gate: asyncio.Semaphore
-) -> list[Outcome]:
+async def _perform_all(client: Client, batch: Sequence[Request], deadline: float) -> list[Outcome]:
+    gate = asyncio.Semaphore(_AT_ONCE)
+
     async def perform(request: Request) -> Outcome:
         async with gate:
             try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import secrets
 from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
@@ -13,7 +12,7 @@ from etcdorm.errors import DecodeError, EtcdormError, UsageError
 from etcdorm.path import Path
 from etcdorm.store.types import KEEP, Collection, Event, Owns, Record, Step, Ttl
 from etcdorm.v2.client import Client
-from etcdorm.v2.drive import AT_ONCE, drive
+from etcdorm.v2.drive import drive
 from etcdorm.v2.errors import EtcdKeyNotFound, EtcdNotDir, EtcdRefused
 from etcdorm.v2.janitor import Janitor
 from etcdorm.v2.line import Line, check_name
@@ -43,7 +42,6 @@ class V2Store:
         self._timeout = timeout
         self._janitor = Janitor(client, timeout=timeout)
         self._packer = Packer()
-        self._gate = asyncio.Semaphore(AT_ONCE)
 
     @property
     def endpoints(self) -> tuple[str, ...]:
@@ -174,7 +172,7 @@ class V2Store:
         return record
 
     def _drive(self, steps: Steps[T]) -> Awaitable[T]:
-        return drive(self._client, steps, timeout=self._timeout, gate=self._gate)
+        return drive(self._client, steps, timeout=self._timeout)
 
     def _seen(self, path: Path, node: Node, owns: Owns | None) -> Record | None:
         usual = self._packer.read(path, node, self._client.cluster_id)

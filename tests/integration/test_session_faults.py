@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
+from urllib.parse import quote
 
 import pytest
 
 from etcdorm import ConflictError, EtcdormError, Session, UnavailableError, UnconfirmedError, UsageError, connect
 from etcdorm.testing import EtcdServer
 from etcdorm.testing.faults import Fate, FaultProxy, Seen, only
+from etcdorm.v2 import Client
 from tests.support.models import Node, Service
-from tests.support.raw import DEADLINE
+from tests.support.raw import DEADLINE, leaves
 
 Act = Callable[[Session, Service], Awaitable[object]]
 
@@ -200,3 +203,26 @@ async def test_after_an_unconfirmed_save_a_reload_tells_what_has_happened(etcd: 
     node.port += 1
     await session.save(node)
     assert (await session.load(Node, "n1")).port == 2
+
+
+@pytest.mark.parametrize("name", ["@commit", "port", "@applied"])
+async def test_an_answer_that_says_no_index_is_not_believed(etcd: EtcdServer, client: Client, name: str) -> None:
+    """It is from something on the way to etcd, which has not passed the request on."""
+    answered: list[str] = []
+
+    def answer(seen: Seen) -> bytes | None:
+        if answered or seen.method != "PUT" or not seen.target.endswith(f"/{quote(name)}"):
+            return None
+        answered.append(seen.target)
+        body = b'{"action":"compareAndSwap"}'
+        return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+
+    async with FaultProxy(etcd.url) as proxy, connect(proxy.url) as session:
+        node = await session.save(Node(name="n1", port=1))
+        proxy.answer = answer
+        node.port = 2
+        await session.save(node)
+    assert answered
+    now = await leaves(client, "/nodes/n1")
+    assert now["port"].value == "2"
+    assert json.loads(now["@commit"].value or "")["id"] == now["@applied"].value

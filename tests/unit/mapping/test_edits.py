@@ -16,6 +16,7 @@ from etcdorm import EncodeError, EtcdModel
 from etcdorm.errors import DecodeError
 from etcdorm.mapping import changed_keys, changes, schema_of
 from etcdorm.mapping.values import same
+from etcdorm.path import Path
 from etcdorm.store.types import Record, Version
 from tests.unit.mapping.generated import classes, edited, quiet
 
@@ -60,6 +61,15 @@ class Node(EtcdModel, path="/nodes/{name}"):
     weight: float = 0.0
     note: str | None = None
     labels: dict[str, str] = {}
+
+
+class Plain(EtcdModel, path="/plain/{name}"):
+    """Of what need not be read back."""
+
+    name: str
+    host: str = ""
+    port: int = 1
+    on: bool = False
 
 
 class Open(EtcdModel, path="/open/{name}", extra="allow"):
@@ -162,6 +172,19 @@ def test_what_is_edited_is_written_and_no_other_spelling_of_the_same(
 
 
 @SEEN
+@pytest.mark.parametrize(
+    "values", [{"host": "ü \n"}, {"port": -1}, {"port": 2**80}, {"on": True}, {"host": "", "port": 7}]
+)
+def test_plain_edits_are_written_and_come_back(values: dict[str, object], seen: bool) -> None:
+    stored = {"host": "a", "port": "1", "on": "false"}
+    found = changed(Plain, stored, lambda model: model.__dict__.update(values), seen=seen)
+    assert found.keys() == values.keys()
+    now = {key: text for key, text in {**stored, **found}.items() if text is not None}
+    read = schema_of(Plain).decode(Path.parse("/plain/n1"), now)
+    assert {name: getattr(read, name) for name in values} == values
+
+
+@SEEN
 def test_what_is_edited_in_place_is_written(seen: bool) -> None:
     assert changed(Node, STORED, lambda node: node.labels.update(b="3", c="4"), seen=seen) == {
         "labels/b": "3",
@@ -186,8 +209,8 @@ def test_a_value_of_another_type_is_refused_though_its_text_may_be_the_same(
         (Beside, {"low": "1", "high": "5"}, {"low": 6}, "low is above high"),
         (Lower, {"host": "a"}, {"host": "A"}, "the value would come back as another one"),
         (Narrow, {"port": "1"}, {"port": 100}, "should be less than 100"),
-        (Node, {}, {"port": 10**5000}, "exceeded maximum size"),
-        (Node, {"note": "a"}, {"note": "\ud800"}, "UTF-8 can't carry"),
+        (Plain, {"port": "1"}, {"port": 10**5000}, "exceeded maximum size"),
+        (Plain, {"host": "a"}, {"host": "\ud800"}, "UTF-8 can't carry"),
     ],
 )
 def test_what_would_not_come_back_is_refused(
@@ -203,6 +226,15 @@ def test_extra_fields_come_and_go(seen: bool) -> None:
     assert changed(Open, stored, lambda model: setattr(model, "zone", "b"), seen=seen) == {"zone": '"b"'}
     assert changed(Open, stored, lambda model: setattr(model, "rack", 7), seen=seen) == {"rack": "7"}
     assert changed(Open, stored, lambda model: delattr(model, "zone"), seen=seen) == {"zone": None}
+
+
+@SEEN
+def test_a_marker_that_another_tools_key_hides_goes_with_the_edit_of_its_field(seen: bool) -> None:
+    stored = {"note": "a", "@null/note": ""}
+    assert changed(Node, stored, lambda model: setattr(model, "note", "b"), seen=seen) == {
+        "note": "b",
+        "@null/note": None,
+    }
 
 
 @SEEN
