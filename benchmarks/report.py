@@ -67,7 +67,7 @@ def goals(title: str, measured: Mapping[Goal, Sequence[Pair]]) -> str:
     lines = {}
     for goal, pairs in measured.items():
         time = over_floor(pairs, seconds)
-        met = "yes" if goal.is_met(time.median) else "NO"
+        met = "-" if goal.limit is None else "yes" if goal.is_met(time.median) else "NO"
         lines[goal.name] = [str(time), str(over_floor(pairs, cpu)), str(goal), met]
     return table(title, ["time", "CPU time", "goal", "met"], lines)
 

@@ -17,7 +17,7 @@ from benchmarks.server import serving
 from etcdorm.testing import find_binary
 
 PARTS: Final = ("calls", "many")
-_AWAY: Final = 0.001
+_AWAY: Final = (0.001, 0.005)
 """Seconds for which each request is held on its way, where etcd is a network away."""
 
 
@@ -34,10 +34,12 @@ def main() -> None:
     if "calls" in options.only:
         _calls(pairs=options.pairs, seconds=options.seconds, models=options.models)
     if "many" in options.only:
-        _many("in memory", pairs=options.pairs, models=options.models)
-        _many("on a disk", pairs=options.pairs, models=options.models, disk=True)
-        where = f"on a disk, and {1000 * _AWAY:.0f} ms away"
-        _many(where, pairs=options.pairs, models=options.models, disk=True, away=_AWAY)
+        rounds = max(1, options.pairs // 2)
+        _many("in memory", rounds=rounds, models=options.models)
+        _many("on a disk", rounds=rounds, models=options.models, disk=True)
+        for away in _AWAY:
+            where = f"on a disk, and {1000 * away:.0f} ms away"
+            _many(where, rounds=max(1, rounds // 2), models=options.models, disk=True, away=away)
 
 
 def _calls(*, pairs: int, seconds: float, models: int) -> None:
@@ -50,13 +52,13 @@ def _calls(*, pairs: int, seconds: float, models: int) -> None:
     print(report.goals(f"{title} on a disk", measured), end="", flush=True)
 
 
-def _many(where: str, *, pairs: int, models: int, disk: bool = False, away: float = 0.0) -> None:
+def _many(where: str, *, rounds: int, models: int, disk: bool = False, away: float = 0.0) -> None:
     with serving(disk=disk) as (etcd, host, port):
         if away:
             with far(etcd.url, away) as url:
-                measured = asyncio.run(running.many(host, port, url=url, models=models, rounds=max(1, pairs // 2)))
+                measured = asyncio.run(running.many(host, port, url=url, models=models, rounds=rounds))
         else:
-            measured = asyncio.run(running.many(host, port, models=models, rounds=max(1, pairs // 2)))
+            measured = asyncio.run(running.many(host, port, models=models, rounds=rounds))
     title = f"Saving one after the other, as a multiple of save_all; etcd {where}"
     print(report.goals(title, measured), end="", flush=True)
 

@@ -6,6 +6,7 @@ They take the records for whole and valid, no keys but those of the model for th
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 from benchmarks.contenders.bare_aiohttp import Tuned
 from benchmarks.mapper.models import Fields
 from etcdorm.v2 import Client
-from etcdorm.v2.protocol.commit import APPLIED, COMMIT, Commit
+from etcdorm.v2.protocol.commit import APPLIED, COMMIT, RESERVATION_TTL, Commit, reservation
 from etcdorm.v2.result import Node
 
 
@@ -62,6 +63,22 @@ class BareSave:
         last = Commit.from_text(keys[COMMIT]["value"])
         return cls(client, path, indexes, texts, Commit(last.id, last.earlier, texts).text, last.id)
 
+    @classmethod
+    def of_none(cls, client: Client, path: str, texts: Mapping[str, str]) -> BareSave:
+        """For a record that is to be made."""
+        id = secrets.token_urlsafe(12)
+        return cls(client, path, {}, texts, Commit(id, (), texts).text, id)
+
+    async def create(self) -> None:
+        """Make the record, in the steps of the commit protocol; two of them look at what is there."""
+        await self._reserve(COMMIT)
+        await self.client.read(self.path, recursive=True, quorum=True)
+        await self._swap(COMMIT, self.commit)
+        await asyncio.gather(*map(self._reserve, [*self.texts, APPLIED]))
+        await self.client.read(self.path, recursive=True, quorum=True)
+        await asyncio.gather(*(self._swap(name, text) for name, text in self.texts.items()))
+        await self._swap(APPLIED, self.applied)
+
     async def save(self) -> None:
         await self._swap(COMMIT, self.commit)
         if len(self.texts) == 1:
@@ -70,6 +87,11 @@ class BareSave:
         else:
             await asyncio.gather(*(self._swap(name, text) for name, text in self.texts.items()))
         await self._swap(APPLIED, self.applied)
+
+    async def _reserve(self, name: str) -> None:
+        text = reservation(self.applied)
+        result = await self.client.write(f"{self.path}/{name}", text, prevExist=False, ttl=RESERVATION_TTL)
+        self.indexes[name] = result.modifiedIndex
 
     async def _swap(self, name: str, text: str) -> None:
         result = await self.client.write(f"{self.path}/{name}", text, prevIndex=self.indexes[name])

@@ -10,17 +10,22 @@ from benchmarks.pairs import Pair, Slice, collect
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """A multiple that is to be kept to; with ``least``, one that is to be reached."""
+    """A multiple that is to be kept to; with ``least``, one that is to be reached.
+
+    Without a ``limit`` it is no goal, but what a goal is to be seen beside.
+    """
 
     name: str
-    limit: float
+    limit: float | None = None
     least: bool = False
 
     def is_met(self, multiple: float) -> bool:
+        if self.limit is None:
+            return True
         return multiple >= self.limit if self.least else multiple <= self.limit
 
     def __str__(self) -> str:
-        return f"at {'least' if self.least else 'most'} {self.limit}"
+        return "-" if self.limit is None else f"at {'least' if self.least else 'most'} {self.limit}"
 
 
 @dataclass(frozen=True, slots=True)

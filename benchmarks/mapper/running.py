@@ -48,5 +48,6 @@ async def saves(host: str, port: int, *, models: int, rounds: int, seconds: floa
 async def many(host: str, port: int, *, models: int, rounds: int, url: str | None = None) -> Measured:
     """Saving many at once, on an etcd in which there is nothing yet; by another way to it, with ``url``."""
     await fill(made(Few, models), host, port)
-    async with connect(url or f"http://{host}:{port}", timeout=60) as session, Client(host, port) as client:
+    url = url or f"http://{host}:{port}"
+    async with connect(url, timeout=60) as session, Client(url) as client:
         return await measure(work.saving_all(session, client, models), rounds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence, Sized
@@ -19,6 +20,9 @@ from etcdorm.v2 import Client
 
 CHANGED = (1, 3, 10)
 """How many fields a save changes."""
+
+AT_ONCE = 32
+"""How many saves ``save_all`` has under way, unless it is told otherwise."""
 
 
 def listing(session: Session, http: Tuned, models: int) -> dict[Goal, Work]:
@@ -73,7 +77,10 @@ def saving(session: Session, client: Client, seconds: float) -> dict[Goal, Work]
 
 
 def saving_all(session: Session, client: Client, models: int) -> dict[Goal, Work]:
-    """Saving so many models one after the other, as a multiple of what ``save_all`` takes for them."""
+    """Saving so many models one after the other, as a multiple of what ``save_all`` takes for them.
+
+    Beside that, the same of the client's calls alone that the saves are made of: it is what there is to be won.
+    """
     numbers, turns = count(), count(1)
 
     async def new(save: Callable[[Sequence[Server]], Awaitable[Sized]]) -> Slice:
@@ -94,11 +101,26 @@ def saving_all(session: Session, client: Client, models: int) -> dict[Goal, Work
     async def in_turn(these: Sequence[Server]) -> Sized:
         return [await session.save(model) for model in these]
 
-    works = {
-        "new": Work(floor=lambda: new(at_once), own=lambda: new(in_turn)),
-        "changed": Work(floor=lambda: changed(at_once), own=lambda: changed(in_turn)),
+    some = max(1, models // 5)
+
+    async def new_calls(limit: int) -> Slice:
+        schema = schema_of(New)
+        made = [New.model_validate(values(next(numbers))) for _ in range(some)]
+        saves = [BareSave.of_none(client, str(schema.path(m)), schema.encode(m, document=False)) for m in made]
+        slice = await once(limited([save.create for save in saves], limit), some)
+        await client.delete(directory(New), recursive=True, timeout=60)
+        return slice
+
+    async def changed_calls(limit: int) -> Slice:
+        saves = await BareSave.of_all(client, directory(Few), list(NEWER)[:1])
+        return await once(limited([save.save for save in saves[:some]], limit), some)
+
+    return {
+        Goal(f"save_all, {models} new", 3.0, least=True): Work(lambda: new(at_once), lambda: new(in_turn)),
+        Goal("calls alone, new"): Work(lambda: new_calls(AT_ONCE), lambda: new_calls(1)),
+        Goal(f"save_all, {models} changed", 3.0, least=True): Work(lambda: changed(at_once), lambda: changed(in_turn)),
+        Goal("calls alone, changed"): Work(lambda: changed_calls(AT_ONCE), lambda: changed_calls(1)),
     }
-    return {Goal(f"save_all, {models} {which}", 3.0, least=True): work for which, work in works.items()}
 
 
 def directory(kind: type[Server]) -> str:
@@ -115,6 +137,18 @@ class _Clock:
     def slice(self, calls: int) -> Slice:
         taken, taken_cpu = time.perf_counter() - self._begun, time.process_time() - self._begun_cpu
         return Slice(taken / calls, taken_cpu / calls)
+
+
+async def limited(calls: Sequence[Callable[[], Awaitable[None]]], limit: int) -> Sized:
+    """Make all the calls, so many at a time."""
+    waiting = iter(calls)
+
+    async def work() -> None:
+        for call in waiting:
+            await call()
+
+    await asyncio.gather(*(work() for _ in range(limit)))
+    return calls
 
 
 async def once(call: Awaitable[Sized], number: int) -> Slice:

@@ -50,6 +50,13 @@ class KeyField:
             problem = error.errors(include_input=False, include_url=False, include_context=False)[0]["msg"]
             raise UsageError(f"{self.label} can't be this: {problem}") from None
 
+    def given(self, value: object) -> str:
+        """The text of a value that a caller gave.
+
+        Raises: UsageError.
+        """
+        return value if self._is_own_text(value) else self.text(self.validate(value))
+
     def text(self, value: object) -> str:
         """The text of a typed value.
 

@@ -39,7 +39,8 @@ class Paths(Generic[M]):
         """
         names = self.template.fields
         if not fields and len(args) == len(names):  # mostly so
-            return self.template.format(self._texts(dict(zip(names, args, strict=True))))
+            keys = zip(self.keys.items(), args, strict=True)
+            return self.template.format({name: key.given(value) for (name, key), value in keys})
         if len(args) > len(names):
             raise UsageError(f"{self.name} takes {len(names)} key(s) ({_listed(names)}), but {len(args)} were given")
         given = dict(zip(names, args, strict=False))
@@ -130,7 +131,7 @@ class Paths(Generic[M]):
             unknown = [name for name in fields if name not in self.keys]
             known = _listed(self.keys) or "none"
             raise UsageError(f"{_listed(unknown)} is not a key field of {self.name}; there are: {known}")
-        return {name: self.keys[name].text(self.keys[name].validate(value)) for name, value in fields.items()}
+        return {name: self.keys[name].given(value) for name, value in fields.items()}
 
 
 def _listed(names: Iterable[str]) -> str:

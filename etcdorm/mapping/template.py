@@ -98,10 +98,6 @@ class Template:
         return tuple(segment.field for segment in self.segments if isinstance(segment, Slot))
 
     @cached_property
-    def _fixed(self) -> list[tuple[int, str]]:
-        return [(at, each.text) for at, each in enumerate(self.segments) if isinstance(each, Fixed)]
-
-    @cached_property
     def _literal(self) -> list[str]:
         """The segments, with nothing in the place of the fields."""
         return [each.text if isinstance(each, Fixed) else "" for each in self.segments]
@@ -136,16 +132,15 @@ class Template:
         segments = path.segments
         if len(segments) != len(self.segments):
             return None
-        for at, fixed in self._fixed:
-            if segments[at] != fixed:
-                return None
         texts: dict[str, str] = {}
+        literal = list(segments)
         for at, slot in self._slots:
             text = slot.match(segments[at])
             if text is None:
                 return None
             texts[slot.field] = text
-        return texts
+            literal[at] = ""
+        return texts if literal == self._literal else None
 
     def collection(self, texts: Mapping[str, str]) -> Collection:
         """The records that have these key texts, below the longest prefix that the leading ones give."""

@@ -81,12 +81,14 @@ def test_a_goal_is_met_by_the_median_of_the_time() -> None:
         Goal("missed", 2.0): pairs(1.0, 2.5, 3.0),
         Goal("reached", 2.0, least=True): pairs(1.0, 2.0, 2.5),
         Goal("not reached", 2.0, least=True): pairs(1.0, 1.5, 9.0),
+        Goal("beside it"): pairs(1.0, 1.5, 9.0),
     }
     table = report.goals("Title", measured)
     assert cells(table, "kept to") == ["2.00", "1.50-3.50", "9.00", "9.00-9.00", "at", "most", "2.0", "yes"]
     assert cells(table, "missed")[-1] == "NO"
     assert cells(table, "reached")[-4:] == ["at", "least", "2.0", "yes"]
     assert cells(table, "not reached")[-1] == "NO"
+    assert cells(table, "beside it")[-2:] == ["-", "-"]
 
 
 def test_memory_is_told_for_each_model() -> None:
