@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -29,8 +30,10 @@ from benchmarks.mapper.models import Few, Fields, New, One, made, values
 from benchmarks.pairs import cpu, over_floor, seconds
 from benchmarks.workload import Running
 from etcdorm import Created, Session, Updated, connect
+from etcdorm.mapping import schema_of
 from etcdorm.testing import EtcdServer, FaultProxy
 from etcdorm.v2 import Client
+from etcdorm.v2.observers import Call, Observer
 from etcdorm.v2.protocol.commit import Commit
 from tests.support.raw import indexes
 
@@ -146,8 +149,11 @@ async def test_each_call_of_the_mapper_is_measured(etcd: EtcdServer) -> None:
 
 async def test_saving_many_is_measured_and_leaves_no_new_ones_behind(etcd: EtcdServer, session: Session) -> None:
     measured = await running.many(*at(etcd.url), models=2, rounds=1)
-    assert [goal.name for goal in measured] == ["save_all, 2 new", "save_all, 2 changed"]
-    assert [len(pairs) for pairs in measured.values()] == [1, 1]
+    assert [goal.name for goal in measured] == [
+        *("save_all, 2 new", "calls alone, new"),
+        *("save_all, 2 changed", "calls alone, changed"),
+    ]
+    assert [len(pairs) for pairs in measured.values()] == [1, 1, 1, 1]
     assert await session.count(Few) == 2
     assert await session.list(New) == []
 
@@ -193,6 +199,43 @@ async def test_the_floor_lists_and_saves_as_the_session_does(
     assert await session.load(Few, again.name) == again
 
 
+async def test_the_floor_makes_a_record_by_the_requests_of_a_save(etcd: EtcdServer) -> None:
+    class Asked(Observer):
+        def __init__(self) -> None:
+            self.requests: Counter[str] = Counter()
+
+        def request_started(self, call: Call, endpoint: str) -> None:
+            self.requests[f"{call.method} {call.key.partition('/server-00000')[2]}"] += 1
+
+    bare, own = Asked(), Asked()
+    (model,) = made(Few, 1)
+    new = New.model_validate(values(0))
+    schema = schema_of(New)
+    async with connect(etcd.url, observers=[own]) as session, Client(etcd.url, observers=[bare]) as client:
+        await session.save(model)
+        texts = schema.encode(new, document=False)
+        await floors.BareSave.of_none(client, str(schema.path(new)), texts).create()
+        assert (await session.load(New, new.name)).model_dump() == model.model_dump()
+    own.requests["GET "] -= 1  # the load's
+    assert bare.requests == own.requests
+    assert bare.requests.total() == 26
+
+
+async def test_what_is_limited_is_done_once_each_and_so_many_at_a_time() -> None:
+    under_way = most = done = 0
+
+    async def call() -> None:
+        nonlocal under_way, most, done
+        under_way += 1
+        most = max(most, under_way)
+        await asyncio.sleep(0)
+        under_way -= 1
+        done += 1
+
+    await work.limited([call] * 7, 3)
+    assert (most, done) == (3, 7)
+
+
 async def test_a_listing_that_brings_something_else_is_told() -> None:
     async def listed() -> list[str]:
         return ["one"]
@@ -218,7 +261,7 @@ def test_the_command_of_the_mapper_prints_what_it_has_measured() -> None:
     assert "\nA listed model holds" in ended.stdout
     for where in ("in memory", "on a disk"):
         assert f"\nCalls of a session, as multiples of what they can't do without; etcd {where}\n" in ended.stdout
-    for where in ("in memory", "on a disk", "on a disk, and 1 ms away"):
+    for where in ("in memory", "on a disk", "on a disk, and 1 ms away", "on a disk, and 5 ms away"):
         assert f"\nSaving one after the other, as a multiple of save_all; etcd {where}\n" in ended.stdout
 
 
