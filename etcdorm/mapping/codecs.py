@@ -88,8 +88,11 @@ class Codec(Protocol):
         """The inverse of ``to_document``."""
         ...
 
-    def keep(self, old: JsonValue, new: JsonValue) -> JsonValue:
-        """The new value of a document, with those members of the old one's objects that the model does not know."""
+    def keep(self, old: Decoded, was: Decoded, new: JsonValue) -> JsonValue:
+        """The new value of a document, with those members of the old one's objects that the model does not know.
+
+        ``was`` is the old value as the model knows it. Where it is the new one, a value of one key stays the old one.
+        """
         ...
 
 
@@ -113,8 +116,8 @@ class _OneKey:
     def from_document(self, value: JsonValue, key: str, problems: list[Problem]) -> JsonValue:
         return value
 
-    def keep(self, old: JsonValue, new: JsonValue) -> JsonValue:
-        return new
+    def keep(self, old: Decoded, was: Decoded, new: JsonValue) -> JsonValue:
+        return old if old is not ABSENT and was is not ABSENT and _is_same(was, new) else new
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +179,14 @@ def to_json(value: JsonValue, key: str) -> str:
         return pydantic_core.to_json(value).decode()
     except ValueError:
         raise Unstorable(key, "it holds a text that UTF-8 can't carry, or a number too long for JSON") from None
+
+
+def _is_same(a: JsonValue, b: JsonValue) -> bool:
+    """Whether two values are one as JSON, where 1, 1.0 and true are three."""
+    try:
+        return pydantic_core.to_json(a) == pydantic_core.to_json(b)
+    except ValueError:
+        return False
 
 
 def from_json(text: str, key: str, problems: list[Problem]) -> Decoded:

@@ -149,15 +149,17 @@ class ModelCodec:
                 problems.append(Problem(key, f"the field {name} lies in {self.members[name].name!r}, not in {name!r}"))
         return found
 
-    def keep(self, old: JsonValue, new: JsonValue) -> JsonValue:
+    def keep(self, old: Decoded, was: Decoded, new: JsonValue) -> JsonValue:
         if not (isinstance(old, dict) and isinstance(new, dict)):
             return new
-        unknown = {name: value for name, value in old.items() if self._is_unknown(name)}
-        known = {
-            name: self.members[self.names[name]].codec.keep(old.get(name), value) if name in self.names else value
-            for name, value in new.items()
-        }
-        return {**unknown, **known}
+        known = was if isinstance(was, dict) else {}
+        kept = {name: value for name, value in old.items() if self._is_unknown(name)}
+        for name, value in new.items():
+            field = self.names.get(name)
+            if field is not None:
+                value = self.members[field].codec.keep(old.get(name, ABSENT), known.get(name, ABSENT), value)
+            kept[name] = value
+        return kept
 
     def _is_unknown(self, name: str) -> bool:
         """Whether a document's member of this name is to be left as it is."""

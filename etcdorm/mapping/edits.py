@@ -45,7 +45,8 @@ def _edited_texts(schema: Schema[M], model: M, current: Mapping[str, str], known
         return {}
     after = schema.write(model, document=False, only=edits.scalars | edits.unsure)
     changed: dict[str, str | None] = {key: text for key, text in after.items() if text != current.get(key)}
-    if not changed.keys() <= schema.keys_of(edits.scalars):
+    scalars = schema.keys_of(edits.scalars)
+    if not changed.keys() <= scalars <= after.keys():  # a value may be one that is left out
         return None
     if any(key not in current or f"{NULL}/{key}" in current for key in changed):
         return None
@@ -59,16 +60,17 @@ def _edited_texts(schema: Schema[M], model: M, current: Mapping[str, str], known
 def _changed(schema: Schema[M], model: M, base: Record, current: Mapping[str, str]) -> dict[str, str | None]:
     """As ``changed_keys``, from the fields of ``base`` in the form of the class's version."""
     document, only = base.is_document, None
+    loaded: M | None
     try:
         loaded = schema.decode(base.path, current)
         only = None if document else schema.differ.unlike(model, loaded)
         if only is not None and not only:
             return {}
-        before: Mapping[str, str] = schema.write(loaded, document=document, onto=current, only=only)
+        before: Mapping[str, str] = schema.write(loaded, document=document, onto=current, only=only, was=loaded)
     except (DecodeError, EncodeError):
         # It is to be overwritten, or has a validator that depends on more than the value; then what is stored must do.
-        only, before = None, {key: text for key, text in current.items() if schema.owns(key)}
-    after = schema.write(model, document=document, onto=current, only=only)
+        loaded, only, before = None, None, {key: text for key, text in current.items() if schema.owns(key)}
+    after = schema.write(model, document=document, onto=current, only=only, was=loaded)
     changed = changes(before, after, current)
     if only is None:
         schema.check(model, after)

@@ -74,10 +74,13 @@ class MapCodec:
             for name, item in value.items()
         }
 
-    def keep(self, old: JsonValue, new: JsonValue) -> JsonValue:
+    def keep(self, old: Decoded, was: Decoded, new: JsonValue) -> JsonValue:
         if not (isinstance(old, dict) and isinstance(new, dict)):
             return new
-        return {name: self.item.keep(old.get(name), value) for name, value in new.items()}
+        known = was if isinstance(was, dict) else {}
+        return {
+            name: self.item.keep(old.get(name, ABSENT), known.get(name, ABSENT), value) for name, value in new.items()
+        }
 
 
 def put(

@@ -12,7 +12,7 @@ from pydantic.errors import PydanticUndefinedAnnotation
 from etcdorm.errors import DecodeError, EncodeError, FieldFailure, ModelError, UsageError
 from etcdorm.mapping.certain import Certain
 from etcdorm.mapping.checks import check_fields
-from etcdorm.mapping.codecs import ABSENT, Unstorable, from_json, to_json
+from etcdorm.mapping.codecs import ABSENT, Decoded, Unstorable, from_json, to_json
 from etcdorm.mapping.compile import Compiler
 from etcdorm.mapping.differ import Differ
 from etcdorm.mapping.hooks import Hooks
@@ -84,15 +84,25 @@ class Schema(Paths[M]):
         return fields
 
     def write(
-        self, model: M, *, document: bool, onto: Mapping[str, str] | None = None, only: set[str] | None = None
+        self,
+        model: M,
+        *,
+        document: bool,
+        onto: Mapping[str, str] | None = None,
+        only: set[str] | None = None,
+        was: M | None = None,
     ) -> dict[str, str]:
         """As ``encode``, or ``only`` some of the model's fields; they are not read back.
 
+        ``was`` is the model of what the record holds now: what is the same in both stays as it is in a document, with
+        all that the model does not know in it.
         Raises: EncodeError.
         """
         values = self._dump(model, only=only)
         try:
-            return self._write_document(values, onto or {}) if document else self._write_directory(values)
+            if not document:
+                return self._write_directory(values)
+            return self._write_document(values, onto or {}, ABSENT if was is None else self._dump(was))
         except Unstorable as error:
             raise self._refusal([(self._codec.field(error.key), error.problem)]) from None
 
@@ -165,13 +175,14 @@ class Schema(Paths[M]):
             fields[SCHEMA] = str(self.versions.number)
         return fields
 
-    def _write_document(self, values: JsonValue, onto: Mapping[str, str]) -> dict[str, str]:
+    def _write_document(self, values: JsonValue, onto: Mapping[str, str], was: Decoded) -> dict[str, str]:
         if isinstance(values, dict) and SCHEMA in values:
             raise Unstorable(SCHEMA, "the name is kept for the version of the class; give the field another one")
         if self._codec.renames:
             values = self._codec.to_document(values, "")
+            was = was if was is ABSENT else self._codec.to_document(was, "")
         old = from_json(onto[""], "", []) if "" in onto else ABSENT
-        body = values if old is ABSENT else self._codec.keep(old, values)
+        body = values if old is ABSENT else self._codec.keep(old, was, values)
         try:
             return {"": to_json(self.versions.stamp(body), "")}
         except Unstorable:

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, get_args
 
-from etcdorm.errors import ConflictError, DecodeError, EncodeError, LeaseLapsedError, NewerVersionError, NotFoundError
+from etcdorm.errors import (
+    ConflictError,
+    DecodeError,
+    EncodeError,
+    LeaseLapsedError,
+    NewerVersionError,
+    NotFoundError,
+    UsageError,
+)
 from etcdorm.mapping import EtcdModel, Schema, set_place
 from etcdorm.mapping.merge import edited, merge
 from etcdorm.mapping.records import to_model, version_of
@@ -14,6 +22,12 @@ M = TypeVar("M", bound=EtcdModel)
 
 OnConflict = Literal["raise", "merge", "overwrite"]
 """What a save does when another one came between: refuse, put both together, or replace what is there."""
+
+
+def check_on_conflict(given: object) -> None:
+    """Raise UsageError for what is none."""
+    if given not in get_args(OnConflict):
+        raise UsageError(f"on_conflict must be one of {get_args(OnConflict)}, not {given!r}")
 
 
 def merged(schema: Schema[M], base: Record, mine: M, current: Record) -> M:
@@ -36,7 +50,9 @@ def merged(schema: Schema[M], base: Record, mine: M, current: Record) -> M:
     except EncodeError as error:
         why = "the edits of both, put together, are not valid"
         raise _conflict(schema, mine, base.where, base, current, "saved", why) from error
-    except (TypeError, ValueError) as error:  # of a rule: values that can't be compared, or a function's own
+    except ConflictError:
+        raise
+    except Exception as error:  # of a rule: values that can't be compared, or whatever a function of its own raises
         why = f"a Merge rule failed ({type(error).__name__})"
         # Its own words may quote what it was given.
         cause = None if schema.has_secrets else error

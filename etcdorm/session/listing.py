@@ -60,8 +60,7 @@ async def list_models(
         raise UsageError(f"limit must be a whole number from 0 on, not {limit!r}")
     if after is not None and order_by is not None:
         raise UsageError("after= goes on in the order of paths, so it can't be combined with order_by=")
-    if inspect.iscoroutinefunction(where):
-        raise UsageError("where is called for each model and can't be async")
+    check_filter(where)
     names = _fields_of(schema, order_by)
     start = None if after is None else _path_of(schema, after)
     collection = schema.collection(fields)
@@ -121,6 +120,29 @@ def _read(schema: Schema[M], found: Iterable[Record | DecodeError]) -> Iterator[
                 yield each.path.segments, model
 
 
+def check_filter(where: Callable[[M], bool] | None) -> None:
+    """Raise UsageError for a filter that is known to be async, before anything is read."""
+    if inspect.iscoroutinefunction(where):
+        raise _async_filter()
+
+
+def wants(where: Callable[[M], bool], model: M) -> bool:
+    """What a filter says of a model.
+
+    Raises: UsageError when that is something to be awaited, which would be true of every model.
+    """
+    wanted: object = where(model)
+    if inspect.isawaitable(wanted):
+        if inspect.iscoroutine(wanted):
+            wanted.close()
+        raise _async_filter()
+    return bool(wanted)
+
+
+def _async_filter() -> UsageError:
+    return UsageError("where is called for each model and can't be async: it returns whether the model is wanted")
+
+
 async def _chosen(
     schema: Schema[M],
     read: Iterable[tuple[Segments, M | DecodeError]],
@@ -140,7 +162,7 @@ async def _chosen(
             continue
         if schema.hooks.after_load:
             await hooks.after_load(model)
-        if where is None or where(model):
+        if where is None or wants(where, model):
             chosen.append(model)
             if len(chosen) == limit:
                 break
@@ -179,7 +201,9 @@ def _fields_of(schema: Schema[M], order_by: OrderBy[M] | None) -> list[str] | No
     """
     if order_by is None or callable(order_by):
         return None
-    names = [order_by] if isinstance(order_by, str) else list(order_by)
+    names = [order_by] if isinstance(order_by, str) or not isinstance(order_by, Iterable) else list(order_by)
+    if not all(isinstance(name, str) for name in names):
+        raise UsageError(f"order_by must be the name of a field, several of them, or a function, not {order_by!r}")
     known = [*schema.model.model_fields, *schema.model.model_computed_fields]
     if unknown := [name for name in names if name.removeprefix("-") not in known]:
         raise UsageError(f"{schema.name} has no field {unknown[0]!r} to be ordered by; there are: {', '.join(known)}")

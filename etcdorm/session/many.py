@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Generic, Self, TypeVar, overload
 
 from pydantic import BaseModel
 
-from etcdorm.errors import UsageError
+from etcdorm.errors import UnconfirmedError, UsageError
 
 _log = logging.getLogger("etcdorm.session")
 
@@ -106,6 +107,8 @@ async def run(
         raise UsageError(f"limit must be a whole number from 1 on, not {limit!r}")
     if isinstance(items, str | bytes | BaseModel) or not isinstance(items, Iterable):
         raise UsageError(f"an iterable of what is to be {verb} is needed, not a {type(items).__name__}")
+    if inspect.iscoroutinefunction(on_progress):
+        raise UsageError("on_progress is called after each item and can't be async")
     total = len(items) if isinstance(items, Sized) else None
     pool = _Pool(work, items, _Progress(on_progress, total))
     async with asyncio.TaskGroup() as group:
@@ -125,7 +128,7 @@ class _Pool(Generic[I, V]):
         self._progress = progress
         self._busy: dict[int, asyncio.Event] = {}
         self.results: dict[int, Done[I, V] | Failed[I]] = {}
-        self.broken: Exception | None = None
+        self.broken: BaseException | None = None
         """What the iterable raised."""
 
     async def serve(self) -> None:
@@ -134,7 +137,7 @@ class _Pool(Generic[I, V]):
                 index, item = next(self._items)
             except StopIteration:
                 return
-            except Exception as error:
+            except (Exception, asyncio.CancelledError) as error:
                 self.broken = error
                 return
             self.results[index] = await self._one(item)
@@ -146,6 +149,13 @@ class _Pool(Generic[I, V]):
         free = self._busy[id(item)] = asyncio.Event()
         try:
             return Done(item, await self._work(item))
+        except asyncio.CancelledError as cancelled:
+            if _is_ending():
+                raise
+            # A hook has let that of another task through; as one of its own it would end this worker without a word.
+            error = UnconfirmedError("something that the call awaited was cancelled, though the call was not")
+            error.__cause__ = cancelled
+            return Failed(item, error)
         except Exception as error:
             return Failed(item, error)
         finally:
@@ -165,6 +175,12 @@ class _Progress:
             return
         try:
             self._call(self._done, self._total)
-        except Exception:
+        except (Exception, asyncio.CancelledError):
             self._call = None
             _log.exception("on_progress raised an error and is not called again; the calls go on")
+
+
+def _is_ending() -> bool:
+    """Whether the running task itself was cancelled."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -16,7 +16,7 @@ from etcdorm.mapping.records import ours, owns_in
 from etcdorm.path import Path
 from etcdorm.session import fencing
 from etcdorm.session.backoff import Backoff
-from etcdorm.session.conflicts import OnConflict, merged, refused
+from etcdorm.session.conflicts import OnConflict, check_on_conflict, merged, refused
 from etcdorm.session.defaults import Defaults
 from etcdorm.session.loading import assign
 from etcdorm.store import KEEP, Record, StaleRecord, Store, Ttl
@@ -28,6 +28,7 @@ async def save(
     store: Store, model: EtcdModel, *, ttl: Ttl, on_conflict: OnConflict, defaults: Defaults, timeout: float
 ) -> None:
     """Create the record of a new object, or commit what has changed in one that has a place; note its new place."""
+    check_on_conflict(on_conflict)
     schema = schema_of(type(model))
     check_free(model, "saved")
     if schema.hooks.before_save:

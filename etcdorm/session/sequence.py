@@ -16,6 +16,7 @@ from etcdorm.mapping.frozen import check_free
 from etcdorm.mapping.records import to_model
 from etcdorm.path import Path
 from etcdorm.session.defaults import Defaults
+from etcdorm.session.listing import check_filter, wants
 from etcdorm.store import Record, StaleRecord, Store, Ttl
 
 M = TypeVar("M", bound=EtcdModel)
@@ -81,6 +82,7 @@ async def trim(
     """Delete the records that meet all that is given."""
     if keep is None and older_than is None and where is None:
         raise UsageError(f"trim deletes records of {schema.name} by keep=, older_than= or where=, and none was given")
+    check_filter(where)
     _check_count("keep", keep)
     before = _name(store, schema, older_than, "older_than")
     old = await store.sequence(schema.collection(fields))
@@ -90,7 +92,7 @@ async def trim(
         old = [record for record in old if record.path.segments[-1] < before]
     if where is not None:
         models = [(record, to_model(schema, record)) for record in old]
-        old = [record for record, model in models if model is not None and where(await hooks.after_load(model))]
+        old = [record for record, model in models if model is not None and wants(where, await hooks.after_load(model))]
     deleted = 0
     for start in range(0, len(old), _AT_ONCE):
         async with asyncio.TaskGroup() as group:

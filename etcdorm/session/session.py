@@ -15,7 +15,7 @@ from etcdorm.mapping.schema import Layout
 from etcdorm.recipes import Keeper
 from etcdorm.session import listing, loading, many, migrating, saving, sequence
 from etcdorm.session.backoff import Backoff
-from etcdorm.session.conflicts import OnConflict
+from etcdorm.session.conflicts import OnConflict, check_on_conflict
 from etcdorm.session.coordination import Coordination
 from etcdorm.session.defaults import Defaults
 from etcdorm.session.listing import Listing, OnInvalid, OrderBy
@@ -208,6 +208,7 @@ class Session(Coordination, Watching):
         Cancel: those under way end, and each of them may have happened, whole; objects that were saved have a place.
         Raises: UsageError; the errors of the saves are in the results, see ``raise_for_errors``.
         """
+        check_on_conflict(on_conflict)
 
         async def save(model: M) -> M:
             return await self.save(model, ttl=ttl, on_conflict=on_conflict)

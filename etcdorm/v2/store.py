@@ -255,9 +255,14 @@ def _check_shape(path: Path, written: Sequence[str], kept: Sequence[str] = ()) -
         parts = name.split("/")
         for length in range(1, len(parts)):
             if (above := "/".join(parts[:length])) in names:
+                if name in written:
+                    raise UsageError(
+                        f"{path}/{above} holds a value in etcd, so {path}/{name} can't be written below it; "
+                        "delete that key, or rename the field"
+                    )
                 raise UsageError(
-                    f"{path}/{above} holds a value in etcd, so {path}/{name} can't be written below it; "
-                    "delete that key, or rename the field"
+                    f"{path}/{above} is a directory in etcd, with {path}/{name} in it, so no value can be written to "
+                    "it; delete what lies in it, or rename the field"
                 )
 
 

@@ -33,6 +33,7 @@ class Node(EtcdModel, path="/nodes/{name}"):
     labels: dict[str, str] = {}
     count: Annotated[int, Merge(lambda base, mine, theirs: mine + theirs - base)] = 0
     odd: Annotated[int | str, Merge("max")] = 0
+    share: Annotated[int, Merge(lambda base, mine, theirs: mine // theirs)] = 1
 
 
 class Range(EtcdModel, path="/ranges/{name}"):
@@ -130,8 +131,29 @@ async def test_a_rule_that_fails_is_a_conflict(sessions: tuple[Session, Session]
     theirs.odd = "text"
     await sessions[1].save(theirs)
     mine.odd = 3
-    with pytest.raises(ConflictError, match="Merge rule failed"):
+    with pytest.raises(ConflictError, match=r"Merge rule failed \(TypeError\)"):
         await one.save(mine, on_conflict="merge")
+
+
+async def test_whatever_a_rule_raises_is_a_conflict(sessions: tuple[Session, Session]) -> None:
+    one, mine, theirs = await two(sessions)
+    theirs.share = 0
+    await sessions[1].save(theirs)
+    mine.share = 3
+    with pytest.raises(ConflictError, match=r"Merge rule failed \(ZeroDivisionError\)") as raised:
+        await one.save(mine, on_conflict="merge")
+    assert isinstance(raised.value.__cause__, ZeroDivisionError)
+
+
+async def test_what_is_no_way_to_meet_a_conflict_is_refused_before_there_is_one(
+    sessions: tuple[Session, Session],
+) -> None:
+    one, _ = sessions
+    with pytest.raises(UsageError, match=r"on_conflict must be one of \('raise', 'merge', 'overwrite'\), not 'mrege'"):
+        await one.save(Node(name="n"), on_conflict="mrege")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="on_conflict must be one of"):
+        await one.save_all([Node(name="n")], on_conflict="mrege")  # type: ignore[arg-type]
+    assert await one.get(Node, "n") is None
 
 
 async def test_a_merge_with_a_record_that_was_deleted_is_not_found(sessions: tuple[Session, Session]) -> None:

@@ -440,9 +440,19 @@ async def test_a_record_that_was_trimmed_can_not_be_saved(session: Session) -> N
         await session.save(event)
 
 
+async def no_event(event: Event) -> bool:
+    return False
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [({}, "none was given"), ({"keep": -1}, "keep must be"), ({"older_than": "x"}, "not the name")],
+    [
+        ({}, "none was given"),
+        ({"keep": -1}, "keep must be"),
+        ({"older_than": "x"}, "not the name"),
+        ({"where": no_event}, "can't be async"),
+        ({"where": lambda event: no_event(event)}, "can't be async"),
+    ],
 )
 async def test_what_can_be_no_trim_is_refused_and_deletes_nothing(
     session: Session, client: Client, arguments: dict[str, Any], message: str

@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from etcdorm import AlreadyExistsError, ConflictError, Session, connect
+from etcdorm import AlreadyExistsError, ConflictError, EtcdModel, Session, UsageError, connect
 from etcdorm.testing import EtcdServer
 from etcdorm.v2 import Client
 from tests.support.models import Dc, Doc, Node, Rack
@@ -262,3 +262,61 @@ async def test_members_of_a_document_that_the_model_does_not_know_survive_a_save
     doc.port = 1
     await session.save(doc)
     assert '"unknown":[1]' in str((await client.read("/docs/d1")).value)
+
+
+async def test_a_directory_where_a_key_was_keeps_no_save_from_being_read(
+    session: Session, client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    node = await session.save(Node(name="n1", host="h", port=1))
+    await client.delete("/nodes/n1/port")
+    await client.write("/nodes/n1/port/deep", "theirs")
+    node.port, node.host = 2, "mine"
+    await session.save(node)
+    assert "/nodes/n1/port is a directory with something in it, where a value has to be" in caplog.text
+    loaded = await session.load(Node, "n1")
+    assert loaded == node
+    loaded.labels = {"a": "1"}  # goes on as ever, though the port is still not in its place
+    await session.save(loaded)
+    found = await texts(client, "/nodes/n1")
+    assert (found["host"], found["labels/a"], found["port/deep"]) == ("mine", "1", "theirs")
+    await client.delete("/nodes/n1/port", recursive=True)
+    loaded.host = "h"
+    await session.save(loaded)
+    assert (await texts(client, "/nodes/n1"))["port"] == "2"
+    assert await session.load(Node, "n1") == loaded
+
+
+async def test_a_key_where_a_directory_was_keeps_no_save_from_being_read(
+    session: Session, client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    node = await session.save(Node(name="n1", labels={"a": "1"}))
+    await client.delete("/nodes/n1/labels", recursive=True)
+    await client.write("/nodes/n1/labels", "theirs")
+    node.labels = {"b": "2"}
+    await session.save(node)
+    assert "/nodes/n1/labels/b has to lie in a directory, where there is a key" in caplog.text
+    assert await session.load(Node, "n1") == node
+
+
+async def test_a_directory_with_other_records_in_place_of_a_key_is_told(
+    session: Session, client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Below(EtcdModel, path="/nodes/{name}/port"):
+        name: str
+        unit: str = "tcp"
+
+    await session.save(Below(name="n1"))
+    node = await session.save(Node(name="n1", port=3))
+    assert "/nodes/n1/port is a directory with something in it" in caplog.text
+    assert await session.load(Node, "n1") == node
+    assert await session.load(Below, "n1") == Below(name="n1")
+
+
+async def test_a_directory_that_is_seen_in_place_of_a_key_is_not_written_to(session: Session, client: Client) -> None:
+    await session.save(Node(name="n1"))
+    await client.delete("/nodes/n1/port")
+    await client.write("/nodes/n1/port/deep", "theirs")
+    before = await indexes(client, "/nodes/n1")
+    with pytest.raises(UsageError, match=r"/nodes/n1/port is a directory in etcd, with /nodes/n1/port/deep in it"):
+        await session.save(Node(name="n1", port=5), on_conflict="overwrite")
+    assert await indexes(client, "/nodes/n1") == before

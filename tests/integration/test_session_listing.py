@@ -48,6 +48,9 @@ async def test_where_can_not_be_async(session: Session) -> None:
 
     with pytest.raises(UsageError, match="async"):
         await session.list(Machine, where=where)  # type: ignore[arg-type]
+    await session.save(Machine(name="a", rack=1))
+    with pytest.raises(UsageError, match="async"):
+        await session.list(Machine, where=lambda each: where(each))  # type: ignore[arg-type, return-value]
 
 
 def by_owner(each: Machine) -> tuple[bool, str]:
@@ -96,6 +99,8 @@ async def test_a_limit_is_the_most_there_are(session: Session, limit: int, found
         ({"limit": -1}, "limit must be a whole number"),
         ({"limit": True}, "limit must be a whole number"),
         ({"order_by": "size"}, r"Machine has no field 'size' to be ordered by; there are: name, rack, owner"),
+        ({"order_by": 3}, "order_by must be the name of a field, several of them, or a function, not 3"),
+        ({"order_by": ["name", None]}, "order_by must be the name of a field"),
         ({"order_by": "name", "after": "a"}, "can't be combined"),
         ({"after": ("a", "b")}, r"takes 1 key\(s\)"),
         ({"after": Settings()}, "Settings, but what is listed is Machine"),

@@ -10,16 +10,22 @@ from etcdorm.path import Path
 from etcdorm.v2.protocol.commit import APPLIED, BOOKKEEPING, COMMIT, LEASE, RESERVATION_TTL, Commit, reservation
 from etcdorm.v2.protocol.snapshot import Key, Snapshot
 from etcdorm.v2.protocol.steps import (
+    EXISTS,
+    NOT_DIR,
+    NOT_EMPTY,
+    NOT_FILE,
     Done,
     Drop,
     DropDirectory,
     Outcome,
     Pause,
     Refresh,
+    Refused,
     Request,
     Reserve,
     Steps,
     Swap,
+    Write,
     look,
     one,
 )
@@ -57,6 +63,7 @@ def apply(commit: Commit, mine: Snapshot, *, trusted: bool, expected: Expected) 
     snapshot = mine if trusted else None
     quiet = 0 if trusted else mine.keys[COMMIT].index
     looked = False
+    obstacles: list[str] = []
     try:
         for attempt in range(ATTEMPTS):
             if snapshot is None:
@@ -73,6 +80,9 @@ def apply(commit: Commit, mine: Snapshot, *, trusted: bool, expected: Expected) 
                 outcomes = yield work
                 snapshot = _after(path, snapshot, work, outcomes)
                 if snapshot is None:
+                    before, obstacles = obstacles, _obstacles(work, outcomes)
+                    if obstacles and obstacles == before:  # the first time, somebody may be about to take it away
+                        return Saved(mine, frozenset(overwritten), EtcdormError("; ".join(obstacles)))
                     if attempt:
                         yield from one(Pause(0.01 * attempt))
                     continue
@@ -136,7 +146,7 @@ def _has_lapsed(commit: Commit, now: Snapshot) -> bool:
     return now.lapsed or now.commit.lease != commit.lease
 
 
-def _work(path: Path, commit: Commit, snapshot: Snapshot, quiet: int) -> Iterator[Request]:
+def _work(path: Path, commit: Commit, snapshot: Snapshot, quiet: int) -> Iterator[Write]:
     """What is to be done to the keys as they stand. All of it names an exact index; a key that is not there is only
     reserved, and gets its value after another look has shown that ``@commit`` is still ours.
 
@@ -185,6 +195,20 @@ def _foreign(snapshot: Snapshot, expected: Mapping[str, Set[str]]) -> set[str]:
         for name, texts in expected.items()
         if (key := snapshot.keys.get(name)) is not None and not key.reserved and key.value not in texts
     }
+
+
+def _obstacles(work: Sequence[Write], outcomes: Sequence[Outcome]) -> list[str]:
+    """What is in the way of all the work that is left, where that is keys and directories of others; else nothing."""
+    found = []
+    for request, outcome in zip(work, outcomes, strict=True):
+        code = outcome.code if isinstance(outcome, Refused) else None
+        if code in (NOT_FILE, NOT_EMPTY, EXISTS):  # what exists and is not to be seen is a directory of other records
+            found.append(f"{request.path} is a directory with something in it, where a value has to be")
+        elif code == NOT_DIR:
+            found.append(f"{request.path} has to lie in a directory, where there is a key")
+        else:
+            return []
+    return found
 
 
 def _after(path: Path, snapshot: Snapshot, work: Sequence[Request], outcomes: Sequence[Outcome]) -> Snapshot | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -156,14 +156,19 @@ class Snapshot:
         ]
 
     def fields(self) -> dict[str, str]:
-        """What the record holds: the plain keys, and over them what the last commit has not yet brought there."""
+        """What the record holds: the plain keys, and over them what the last commit has not yet brought there.
+
+        A key that stands in its way, as another tool has made a directory of a key or a key of a directory, is not of
+        the record then.
+        """
         fields = {name: key.value for name, key in self.plain()}
         if self.commit is not None and not self.applied:
-            for name, text in self.commit.pending.items():
-                if text is None:
-                    fields.pop(name, None)
-                else:
-                    fields[name] = text
+            written = {name for name, text in self.commit.pending.items() if text is not None}
+            above = {part for name in written for part in directories_of(name)}
+            for name in list(fields):
+                if name in above or name in self.commit.pending or not written.isdisjoint(directories_of(name)):
+                    del fields[name]
+            fields |= {name: text for name, text in self.commit.pending.items() if text is not None}
         return fields
 
     def record(self, origin: str = "") -> Record | None:
@@ -199,6 +204,14 @@ def _collect(node: Node, start: int, keys: dict[str, Key], directories: list[str
         elif not holds_record(child):
             directories.append(name)
             _collect(child, start, keys, directories)
+
+
+def directories_of(name: str) -> Iterator[str]:
+    """The sub-directories that a key lies in, the outermost first."""
+    at = name.find("/")
+    while at != -1:
+        yield name[:at]
+        at = name.find("/", at + 1)
 
 
 def holds_record(directory: Node) -> bool:

@@ -143,7 +143,7 @@ T = TypeVar("T")
 Steps = Generator[Sequence[Request], Sequence[Outcome], T]
 """A step that can't be sent at all (out of time, nobody there) is thrown into the generator as UnavailableError."""
 
-MISSING, MISMATCH, NOT_FILE, NOT_DIR, EXISTS, CLEARED = 100, 101, 102, 104, 105, 401
+MISSING, MISMATCH, NOT_FILE, NOT_DIR, EXISTS, NOT_EMPTY, CLEARED = 100, 101, 102, 104, 105, 108, 401
 
 
 def one(request: Request) -> Steps[Outcome]:

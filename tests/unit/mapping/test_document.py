@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from pydantic import BaseModel, ConfigDict
 
-from etcdorm.mapping import EtcdModel, schema_of
+from etcdorm.mapping import EtcdModel, changed_keys, schema_of
 from etcdorm.path import Path
+from etcdorm.store.types import Record, Version
 
 HERE = Path.parse("/jobs/a")
 
@@ -80,3 +81,56 @@ def test_unknown_members_are_kept_only_where_the_model_would_take_them(extra: Li
 
     fields = schema_of(Outer).encode(Outer(), document=True, onto={"": '{"inner":{"x":1}}'})
     assert fields == {"": '{"inner":{}}' if extra == "forbid" else '{"inner":{"x":1}}'}
+
+
+class NewStep(BaseModel):
+    run: str = ""
+    shell: str = "sh"
+
+
+class NewPlan(EtcdModel, path="/plans/{name}", layout="document"):
+    name: str
+    number: int = 0
+    steps: list[NewStep] = []
+    by_stage: dict[str, list[NewStep]] = {}
+    either: NewStep | int = 0
+
+
+class Plan(EtcdModel, path="/plans/{name}", layout="document"):
+    """The same before its steps had a shell."""
+
+    name: str
+    number: int = 0
+    steps: list[Step] = []
+    by_stage: dict[str, list[Step]] = {}
+    either: Step | int = 0
+
+
+def test_what_is_not_edited_keeps_what_an_older_class_does_not_know() -> None:
+    new, old = schema_of(NewPlan), schema_of(Plan)
+    step = NewStep(run="make", shell="zsh")
+    saved = NewPlan(name="a", steps=[step], by_stage={"one": [step], "two": [step]}, either=step)
+    base = Record(Path.parse("/plans/a"), new.encode(saved, document=True), Version(1), 1, 1)
+    edited = old.decode(base.path, base.fields)
+    edited.number = 5
+    edited.by_stage["two"].append(Step(run="test"))
+    changed = changed_keys(old, edited, base)
+    assert new.decode(base.path, {"": changed[""] or ""}) == NewPlan(
+        name="a",
+        number=5,
+        steps=[step],
+        by_stage={"one": [step], "two": [NewStep(run="make"), NewStep(run="test")]},
+        either=step,
+    )
+
+
+def test_a_value_of_another_json_type_is_an_edit_though_python_calls_it_equal() -> None:
+    class Holder(EtcdModel, path="/any/{name}", layout="document"):
+        name: str
+        value: Any = None
+
+    schema = schema_of(Holder)
+    base = Record(Path.parse("/any/a"), schema.encode(Holder(name="a", value=[1]), document=True), Version(1), 1, 1)
+    edited = schema.decode(base.path, base.fields)
+    edited.value = [True]
+    assert changed_keys(schema, edited, base) == {"": '{"value":[true]}'}

@@ -255,3 +255,22 @@ def test_a_default_that_hangs_on_what_was_edited_is_written_too(seen: bool) -> N
 def test_a_field_whose_text_hangs_on_another_is_written_with_that(seen: bool) -> None:
     stored = {"host": '"h:1"', "port": "1"}
     assert changed(Joined, stored, lambda model: setattr(model, "port", 2), seen=seen) == {"host": '"h:2"', "port": "2"}
+
+
+class Sparse(EtcdModel, path="/sparse/{name}"):
+    name: str
+    count: int = Field(default=0, exclude_if=lambda value: value == 0)
+    label: str = Field(default="d", exclude_if=lambda value: value == "z")
+
+
+def test_a_value_that_is_left_out_takes_its_key_away() -> None:
+    schema = schema_of(Sparse)
+    stored = schema.encode(Sparse(name="n", count=5, label="q"), document=False)
+    base = Record(Path.parse("/sparse/n"), stored, Version(1), 1, 1)
+    model = schema.decode(base.path, stored)
+    known = schema.differ.seen(model)
+    model.count = 0
+    assert changed_keys(schema, model, base, known) == {"count": None}
+    model.label = "z"  # without its key it would be the default
+    with pytest.raises(EncodeError, match="label"):
+        changed_keys(schema, model, base, known)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from etcdorm import Done, EtcdModel, Failed, Results, UsageError
+from etcdorm import Done, EtcdModel, Failed, Results, UnconfirmedError, UsageError
 from etcdorm.session import many
 
 
@@ -142,3 +142,46 @@ async def test_what_can_only_be_a_slip_is_refused(items: object) -> None:
 async def test_a_limit_that_is_none_is_refused(limit: int) -> None:
     with pytest.raises(UsageError, match="limit"):
         await run(Work(), [1], limit=limit)
+
+
+@pytest.mark.parametrize("limit", [1, 2, 32])
+async def test_what_was_cancelled_within_one_item_is_an_error_of_that_item(limit: int) -> None:
+    async def work(item: int) -> int:
+        if item == 2:
+            other = asyncio.create_task(asyncio.sleep(60))
+            other.cancel()
+            await other
+        return item
+
+    results = await many.run(work, range(40), "worked on", limit=limit, on_progress=None)
+    assert results.models == [item for item in range(40) if item != 2]
+    (failed,) = results.failed
+    assert failed.item == 2
+    assert isinstance(failed.error, UnconfirmedError)
+    assert isinstance(failed.error.__cause__, asyncio.CancelledError)
+    with pytest.raises(ExceptionGroup, match="1 of 40 could not be worked on"):
+        results.raise_for_errors()
+
+
+async def test_a_callback_that_raises_a_cancellation_ends_nothing() -> None:
+    def cancelled(done: int, total: int | None) -> None:
+        raise asyncio.CancelledError
+
+    results = await many.run(Work(), range(0, 20, 2), "worked on", limit=2, on_progress=cancelled)
+    assert len(results.models) == 10
+
+
+async def test_a_callback_can_not_be_async() -> None:
+    async def told(done: int, total: int | None) -> None: ...
+
+    with pytest.raises(UsageError, match="on_progress is called after each item and can't be async"):
+        await many.run(Work(), [2], "worked on", limit=2, on_progress=told)
+
+
+async def test_what_an_iterable_raises_comes_out_be_it_a_cancellation() -> None:
+    def items() -> Iterator[int]:
+        yield 2
+        raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await run(Work(), items())

@@ -95,3 +95,10 @@ def test_a_key_past_its_ttl_and_not_yet_removed_has_none_left_but_not_none() -> 
     }
     assert Key.of_node(node).ttl == 0
     assert Key.of_node({"key": "/k", "value": "v", "modifiedIndex": 3, "createdIndex": 3}).ttl is None
+
+
+def test_what_stands_in_the_way_of_a_commit_is_not_of_the_record() -> None:
+    commit = Commit("id", pending={"a": "1", "m/x/b": "2", "gone": None})
+    read = snapshot(commit, **{"a/deep": "0", "m": "0", "m/x": "0", "gone": "0", "other/c": "3"})
+    assert read.fields() == {"a": "1", "m/x/b": "2", "other/c": "3"}
+    assert applied(snapshot(commit, **{"a/deep": "0"}), "id").fields() == {"a/deep": "0"}
