@@ -88,7 +88,9 @@ def _alike(a: object, b: object) -> bool:
     if a is b:
         return _is_fixed(a)
     kind = type(a)
-    return kind is type(b) and kind in ATOMS and a == b and (kind not in _SPELLED or str(a) == str(b))
+    if kind is not type(b) or kind not in ATOMS:
+        return False
+    return str(a) == str(b) if kind in _SPELLED else a == b  # a signalling NaN can't even be compared
 
 
 def _is_fixed(value: object) -> bool:

@@ -96,7 +96,14 @@ class _Readable(GenerateJsonSchema):
     def literal_schema(self, schema: core_schema.LiteralSchema) -> JsonSchemaValue:
         if any(isinstance(member, bytes) for member in schema["expected"]):
             return self.handle_invalid_for_json_schema(schema, "a Literal of bytes")
+        if not _come_back(schema, schema["expected"]):
+            self._refuse("a Literal that can't be read back from JSON; let it be of strings, numbers or such members")
         return super().literal_schema(schema)
+
+    def enum_schema(self, schema: core_schema.EnumSchema) -> JsonSchemaValue:
+        if not _come_back(schema, schema["members"]):
+            self._refuse("an Enum with values that can't be read back from JSON; let them be strings or numbers")
+        return super().enum_schema(schema)
 
     def function_before_schema(self, schema: core_schema.BeforeValidatorFunctionSchema) -> JsonSchemaValue:
         return self._behind_function(schema)
@@ -154,6 +161,14 @@ class _Readable(GenerateJsonSchema):
             case "literal":
                 return _come_back_as_keys(schema, schema["expected"])
         return schema["type"] not in _NEVER_TEXT
+
+
+def _come_back(schema: core_schema.CoreSchema, choices: Iterable[object]) -> bool:
+    validator, serializer = SchemaValidator(schema), SchemaSerializer(schema)
+    try:
+        return all(validator.validate_json(serializer.to_json(choice)) == choice for choice in choices)
+    except ValueError:
+        return False
 
 
 def _come_back_as_keys(schema: core_schema.CoreSchema, choices: Iterable[object]) -> bool:

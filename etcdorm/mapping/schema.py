@@ -22,7 +22,7 @@ from etcdorm.mapping.reader import Reader
 from etcdorm.mapping.secrets import hide
 from etcdorm.mapping.template import Template
 from etcdorm.mapping.tree import SCHEMA
-from etcdorm.mapping.values import differing, dump
+from etcdorm.mapping.values import differing, dump, same
 from etcdorm.mapping.versions import Versions
 from etcdorm.path import Path
 
@@ -131,7 +131,7 @@ class Schema(Paths[M]):
     def check(self, model: M, fields: Mapping[str, str]) -> None:
         """Raise EncodeError unless these fields of a record give an equal model."""
         if lost := self.lost(model, fields):
-            raise self._refusal((name, "the value would come back as another one") for name in lost)
+            raise self._refusal((name, f"the value would come back as another one{_why(model, name)}") for name in lost)
 
     def lost(self, model: M, fields: Mapping[str, str]) -> list[str]:
         """What another model than this one comes out of these fields of a record with: the names of what differs.
@@ -147,7 +147,11 @@ class Schema(Paths[M]):
         read = self._reader.read(fields, keys)
         if isinstance(read, list):
             raise self._refusal((item.field, item.problem) for item in read)
-        return differing(model, read)
+        try:
+            return differing(model, read)
+        except ArithmeticError:
+            names = [name for name in model.__dict__ if not _can_be_compared(model, read, name)]
+        raise self._refusal((name, "a signalling NaN can't be compared with what came back") for name in names)
 
     def keys_of(self, names: Iterable[str]) -> set[str]:
         """The keys of these fields, which are scalars."""
@@ -164,9 +168,12 @@ class Schema(Paths[M]):
     def _dump(self, model: M, *, only: set[str] | None = None) -> JsonValue:
         try:
             return dump(model, only=only, without=self._in_path)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError) as error:
             names = [name for name in self._codec.members if not _can_be_dumped(model, name)]
-        raise self._refusal((name, "Pydantic can't dump this value") for name in names or ["*"])
+            # A model has its own settings, also within another one.
+            hint = ": bytes that are no UTF-8, in a model without ser_json_bytes and val_json_bytes in its model_config"
+            problem = f"Pydantic can't dump this value{hint if 'invalid utf-8' in str(error) else ''}"
+        raise self._refusal((name, problem) for name in names or ["*"])
 
     def _write_directory(self, values: JsonValue) -> dict[str, str]:
         fields: dict[str, str] = {}
@@ -242,6 +249,21 @@ def schema_of(cls: type[M]) -> Schema[M]:
 def _key_field(model: type[BaseModel], name: str, compiler: Compiler) -> KeyField:
     field = model.model_fields[name]
     return KeyField(model, name, compiler.codec(field.annotation, field.metadata, f"{model.__name__}.{name}"))
+
+
+def _why(model: BaseModel, name: str) -> str:
+    field = type(model).model_fields.get(name)
+    if field is None or field.default is None or getattr(model, name, None) is not field.default:
+        return ""
+    return "; it is the default, which Pydantic does not validate unless validate_default=True is set"
+
+
+def _can_be_compared(a: BaseModel, b: BaseModel, name: str) -> bool:
+    try:
+        same(getattr(a, name, None), getattr(b, name, None))
+    except ArithmeticError:
+        return False
+    return True
 
 
 def _can_be_dumped(model: BaseModel, name: str) -> bool:

@@ -99,10 +99,13 @@ def _conflict(
         fields, clashes = _keys(base, current), ()
     what = f"another save changed {', '.join(fields)}" if fields else "another save came"
     versions = "" if base is None or current is None else f" (version {base.version} then, {current.version} now)"
+    advice = "reload it and try again, or use session.update"
+    if current is not None and theirs is None:
+        advice = 'what is there now does not fit the class: save with on_conflict="overwrite" to replace it'
     reason = f", and {why}" if why else f", and so does this one with {', '.join(clashes)}" if clashes else ""
     return ConflictError(
         f"{where}: {what} after this {type(mine).__name__} was loaded{versions}{reason}, so nothing was "
-        f"{done}; reload it and try again, or use session.update",
+        f"{done}; {advice}",
         base=before,
         mine=mine,
         theirs=theirs,

@@ -69,7 +69,7 @@ def touch_whatever_is_there(base: Snapshot, ttl: int) -> Steps[Snapshot]:
             return base.with_keys({name: Key(key.value, outcome.index, key.created, True, ttl)})
         now = yield from look(base.path)
         if name not in now.keys:
-            raise lapsed(base.path)
+            raise lapsed(now)
         key = now.keys[name]
 
 
@@ -120,7 +120,7 @@ def the_earlier_commit_sets_the_ttl() -> Iterator[None]:
             snapshot = yield from look(path)
             key = snapshot.keys.get(LEASE)
             if key is None or snapshot.commit is None or snapshot.lapsed:
-                raise lapsed(path)
+                raise lapsed(snapshot)
             at = path / LEASE
             request = Swap(at, key.value, key.index) if ttl is None else Refresh(at, ttl, index=key.index)
             outcome = yield from one(request)

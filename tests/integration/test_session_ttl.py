@@ -156,8 +156,18 @@ async def test_a_save_of_a_lapsed_model_says_so_when_its_remains_are_cleared_awa
 
 async def test_a_refresh_of_a_lapsed_model_says_so(session: Session, client: Client, kind: Kind) -> None:
     model = await lapsed(session, client, kind)
-    with pytest.raises(LeaseLapsedError):
+    with pytest.raises(LeaseLapsedError, match="the record does not exist any more; save the object as a new one"):
         await session.refresh(model, ttl=60)
+
+
+async def test_a_refresh_of_a_record_that_was_made_anew_says_that_one_is_there(
+    session: Session, other: Session, client: Client, kind: Kind
+) -> None:
+    model = await lapsed(session, client, kind)
+    await other.save(kind(name="n1", port=7), ttl=60)
+    with pytest.raises(LeaseLapsedError, match="the one that stands there now was made anew: load that"):
+        await session.refresh(model, ttl=60)
+    assert (await session.load(kind, "n1")).port == 7
 
 
 async def test_a_lapsed_model_that_is_saved_again_is_registered_again(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
-from etcdorm.errors import EtcdormError, LeaseLapsedError, UnconfirmedError
+from etcdorm.errors import DecodeError, EtcdormError, LeaseLapsedError, UnconfirmedError
 from etcdorm.path import Path
 from etcdorm.v2.protocol.commit import APPLIED, BOOKKEEPING, COMMIT, LEASE, RESERVATION_TTL, Commit, reservation
 from etcdorm.v2.protocol.snapshot import Key, Snapshot
@@ -69,7 +69,7 @@ def apply(commit: Commit, mine: Snapshot, *, trusted: bool, expected: Expected) 
             if snapshot is None:
                 snapshot, looked = (yield from look(path)), True
                 if _has_lapsed(commit, snapshot):
-                    raise lapsed(path)
+                    raise lapsed(snapshot)
                 if snapshot.commit is None or snapshot.commit.id != commit.id:
                     return Saved(mine, frozenset(overwritten))
                 exists = True
@@ -116,7 +116,7 @@ def set_lease(path: Path, commit: Commit, ttl: int | None) -> Steps[None]:
             if now is None or now.deleted or (now.lease, now.timed) != (commit.lease, commit.id):
                 return
             if key is None or snapshot.lapsed:
-                raise lapsed(path)
+                raise lapsed(snapshot)
             at = path / LEASE
             request = Swap(at, key.value, key.index) if ttl is None else Refresh(at, ttl, index=key.index)
             outcome = yield from one(request)
@@ -131,9 +131,19 @@ def set_lease(path: Path, commit: Commit, ttl: int | None) -> Steps[None]:
         ) from error
 
 
-def lapsed(path: Path) -> LeaseLapsedError:
+def lapsed(now: Snapshot) -> LeaseLapsedError:
+    """The error for a record that is found to have ended; another one may stand in its place."""
+    try:
+        is_there = now.record() is not None
+    except DecodeError:
+        is_there = True
+    if is_there:
+        return LeaseLapsedError(
+            f"{now.path}: the record that this object was loaded from does not exist any more, as its TTL ran out or "
+            "it was replaced; the one that stands there now was made anew: load that"
+        )
     return LeaseLapsedError(
-        f"{path}: its TTL ran out before this call could keep it, so the record does not exist any more; "
+        f"{now.path}: its TTL ran out before this call could keep it, so the record does not exist any more; "
         "save the object as a new one to register again"
     )
 

@@ -51,9 +51,10 @@ def put_off(
             if isinstance(outcome, Refused) and outcome.code not in (MISSING, MISMATCH):
                 raise outcome.error
             lost = lost or isinstance(outcome, Lost)
-            found = still((yield from look(path)))
+            now = yield from look(path)
+            found = still(now)
             if found is None:
-                raise lapsed(path)
+                raise lapsed(now)
             if not found.expires:
                 raise UsageError(
                     f"{path} has no TTL to put off any more: a save has taken it away since this was loaded"

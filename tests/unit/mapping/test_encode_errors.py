@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from pydantic import BaseModel, PlainSerializer, PrivateAttr, SecretStr, SerializeAsAny, field_serializer
+from pydantic import (
+    BaseModel,
+    Field,
+    HttpUrl,
+    PlainSerializer,
+    PrivateAttr,
+    SecretStr,
+    SerializeAsAny,
+    field_serializer,
+)
 
 from etcdorm.errors import EncodeError
 from etcdorm.mapping import EtcdModel, schema_of
@@ -151,3 +161,36 @@ def test_a_time_that_the_clock_shows_twice_is_stored() -> None:
     loaded = schema.decode(Path.parse("/nodes/n1"), fields)
     assert loaded.at is not None
     assert loaded.at.astimezone(UTC) == twice.astimezone(UTC)
+
+
+def test_a_signalling_nan_is_refused_by_its_field() -> None:
+    class Made(EtcdModel, path="/made"):
+        number: Annotated[Decimal, Field(allow_inf_nan=True)] = Decimal(0)
+        prices: list[Annotated[Decimal, Field(allow_inf_nan=True)]] = []
+
+    for made, name in ((Made(number=Decimal("sNaN")), "number"), (Made(prices=[Decimal("sNaN")]), "prices")):
+        with pytest.raises(EncodeError, match=rf"Made\.{name}: a signalling NaN can't be compared"):
+            schema_of(Made).encode(made, document=False)
+    assert schema_of(Made).encode(Made(number=Decimal("NaN")), document=False) == {"number": "NaN", "prices": "[]"}
+
+
+def test_a_default_that_was_never_validated_is_told_to_be_one() -> None:
+    class Made(EtcdModel, path="/made"):
+        url: HttpUrl = "https://example.org/"  # type: ignore[assignment]
+
+    with pytest.raises(EncodeError, match=r"Made\.url: .* another one; it is the default, .* validate_default=True"):
+        schema_of(Made).encode(Made(), document=False)
+
+
+def test_bytes_of_a_model_with_settings_of_its_own_are_told_what_these_need() -> None:
+    class Plain(BaseModel):
+        raw: bytes
+
+    class Made(EtcdModel, path="/made"):
+        plain: Plain
+
+    with pytest.raises(
+        EncodeError, match=r"Made\.plain: .* bytes that are no UTF-8, in a model without ser_json_bytes"
+    ):
+        schema_of(Made).encode(Made(plain=Plain(raw=b"\xff")), document=False)
+    assert schema_of(Made).encode(Made(plain=Plain(raw=b"a")), document=False) == {"plain/raw": "a"}

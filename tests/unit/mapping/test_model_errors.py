@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import InitVar, dataclass
+from decimal import Decimal
 from enum import Enum
 from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
 
@@ -49,6 +50,19 @@ class Pair(Enum):
 
 class Opaque(Enum):
     THING = object()
+
+
+class Raw(Enum):
+    A = b"\xff"
+
+
+class Price(Enum):
+    A = Decimal("1.5")
+    B = "free"
+
+
+class Share(Enum):
+    A = 0.5
 
 
 class Parsed(BaseModel):
@@ -125,7 +139,6 @@ def declare(annotation: Any, default: object = ..., **arguments: object) -> type
     [
         *(
             Thing,
-            Opaque,
             Callable[[], int],
             type[int],
             Literal[b"x"],
@@ -144,9 +157,22 @@ def test_types_that_json_has_no_form_for_are_refused(annotation: Any, layout: st
         declare(annotation, layout=layout)
 
 
+@pytest.mark.parametrize("annotation", [Opaque, Pair, Raw, Price, list[Price], Price | None, dict[str, Raw]], ids=str)
+@pytest.mark.parametrize("layout", ["directory", "document"])
+def test_an_enum_that_can_not_be_read_back_is_refused(annotation: Any, layout: str) -> None:
+    with pytest.raises(ModelError, match=r"Made\.field is an Enum with values that can't be read back from JSON"):
+        declare(annotation, layout=layout)
+
+
+def test_a_literal_that_can_not_be_read_back_is_refused() -> None:
+    with pytest.raises(ModelError, match=r"Made\.field is a Literal that can't be read back from JSON"):
+        declare(Literal[Share.A])
+
+
 @pytest.mark.parametrize(
     "annotation",
     [
+        Share,
         Annotated[Thing, PlainValidator(lambda text: Thing()), PlainSerializer(lambda thing: "thing")],
         *(
             Any,
@@ -161,7 +187,6 @@ def test_types_that_json_has_no_form_for_are_refused(annotation: Any, layout: st
             Annotated[Pair, BeforeValidator(tuple)],
             Annotated[Opaque, BeforeValidator(lambda name: Opaque[name]), PlainSerializer(str)],
             Annotated[Thing | None, WrapValidator(lambda value, handler: handler(value))],
-            Pair,
             Parsed,
         ),
     ],
