@@ -17,7 +17,21 @@ from etcdorm.v2 import Client
 from etcdorm.v2.protocol.commit import APPLIED, BOOKKEEPING, COMMIT, LEASE, RESERVATION_TTL, Commit, is_reservation
 from etcdorm.v2.protocol.fence import without_fence
 from tests.conftest import every_etcd
-from tests.support.crashing import CASES, LONG, RECORDS, Case, Fate, Line, Node, State, Thing, janitor_of, live
+from tests.support.crashing import (
+    CASES,
+    LONG,
+    RECORDS,
+    Case,
+    Fate,
+    Line,
+    NewNode,
+    NewPaper,
+    Paper,
+    State,
+    Thing,
+    janitor_of,
+    live,
+)
 from tests.support.forked import exit_code_of
 from tests.support.raw import expire, leaves, soon
 
@@ -91,10 +105,12 @@ async def check_keys(case: Case, client: Client, thing: Thing) -> None:
             assert (leaf.ttl or 0) <= RESERVATION_TTL
             del keys[key]
     plain = {key: leaf.value for key, leaf in keys.items() if key not in BOOKKEEPING}
-    if case.model is not Node:
-        assert json.loads(without_fence(plain[""] or "")) == thing.model_dump(exclude={"name"})
+    version = {"@schema": "2"} if case.model in (NewNode, NewPaper) else {}
+    if case.model in (Paper, NewPaper):
+        members = thing.model_dump(exclude={"name"}) | ({"@schema": 2} if version else {})
+        assert json.loads(without_fence(plain[""] or "")) == members
         return
-    expected = {"a": thing.a, **{f"labels/{name}": text for name, text in thing.labels.items()}}
+    expected = {"a": thing.a, **{f"labels/{name}": text for name, text in thing.labels.items()}, **version}
     assert plain == expected | ({"note": "theirs"} if case.others else {})
     commit = Commit.from_text(keys[COMMIT].value or "")
     assert keys[APPLIED].value == commit.id
@@ -102,16 +118,22 @@ async def check_keys(case: Case, client: Client, thing: Thing) -> None:
         assert keys[LEASE].ttl is not None
 
 
-async def test_of_many_that_are_saved_each_is_there_or_not(etcd: EtcdServer, session: Session, client: Client) -> None:
-    requests = await exit_code_of(live, etcd.url, "save all", "dry", NEVER, "before")
+@pytest.mark.parametrize("case", ["save all", "document: save all", "delete all", "document: delete all"])
+@pytest.mark.parametrize("fate", FATES)
+async def test_of_many_each_is_there_or_not(
+    etcd: EtcdServer, session: Session, client: Client, case: str, fate: Fate
+) -> None:
+    model = CASES[case].model
+    requests = await exit_code_of(live, etcd.url, case, "dry", NEVER, fate)
+    assert requests >= 3
     for which in range(requests):
-        assert await exit_code_of(live, etcd.url, "save all", f"x{which}-", which, "before") == -signal.SIGKILL
-        things = [Node(name=f"x{which}-{number}", a="new") for number in range(3)]
+        assert await exit_code_of(live, etcd.url, case, f"x{which}-", which, fate) == -signal.SIGKILL
+        things = [model(name=f"x{which}-{number}", a="new" if "save" in case else "old") for number in range(3)]
         for thing in things:
-            assert await session.get(Node, thing.name) in (None, thing)
+            assert await session.get(model, thing.name) in (None, thing)
             thing.a = "next"
             await session.save(thing, on_conflict="overwrite")
-            await check_keys(CASES["save all"], client, thing)
+            await check_keys(CASES[case], client, thing)
 
 
 @pytest.mark.parametrize("ttl", [None, LONG], ids=["for good", "with a ttl"])

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from etcdorm import EtcdModel, Session
+from etcdorm import EtcdModel, Session, Values, upgrade
 from etcdorm.v2 import Client, EtcdResult
 from etcdorm.v2.protocol.commit import Commit
 from etcdorm.v2.request import Request
@@ -32,6 +32,22 @@ class Node(Thing, path="/nodes/{name}"):
 
 class Paper(Thing, path="/papers/{name}", layout="document"):
     pass
+
+
+class NewNode(Thing, path="/nodes/{name}", version=2):
+    """The same as newer code has it."""
+
+    @staticmethod
+    @upgrade(1)
+    def shout(values: Values) -> None:
+        values["b"] = str(values.get("b")).upper()
+
+
+class NewPaper(Thing, path="/papers/{name}", layout="document", version=2):
+    @staticmethod
+    @upgrade(1)
+    def shout(values: Values) -> None:
+        values["b"] = str(values.get("b")).upper()
 
 
 class Line(EtcdModel, path="/log/{id}"):
@@ -149,6 +165,11 @@ async def foreign(session: Session, client: Client, model: type[Thing], name: st
         await client.write(f"/nodes/{name}/{key}", "old")
 
 
+async def older(session: Session, client: Client, model: type[Thing], name: str) -> Thing:
+    """What older code has left."""
+    return await old(session, client, Node if model is NewNode else Paper, name)
+
+
 async def noted(session: Session, client: Client, model: type[Thing], name: str) -> Thing:
     thing = await old(session, client, model, name)
     await client.write(f"/nodes/{name}/note", "theirs")
@@ -258,6 +279,13 @@ async def lock(session: Session, model: type[Thing], name: str, arm: Arm) -> Non
         await session.save(thing)
 
 
+async def lock_and_delete(session: Session, model: type[Thing], name: str, arm: Arm) -> None:
+    thing = await session.load(model, name)
+    arm()
+    async with session.lock(thing, ttl=LONG):
+        await session.delete(thing)
+
+
 async def read(session: Session, model: type[Thing], name: str, arm: Arm) -> None:
     arm()
     await session.get(model, name)
@@ -267,6 +295,12 @@ async def save_all(session: Session, model: type[Thing], name: str, arm: Arm) ->
     arm()
     things = [model(name=f"{name}{number}", a="new") for number in range(3)]
     (await session.save_all(things)).raise_for_errors()
+
+
+async def delete_all(session: Session, model: type[Thing], name: str, arm: Arm) -> None:
+    things = [await session.save(model(name=f"{name}{number}", a="old")) for number in range(3)]
+    arm()
+    (await session.delete_all(things)).raise_for_errors()
 
 
 async def append(session: Session, model: type[Thing], name: str, arm: Arm) -> None:
@@ -290,6 +324,7 @@ MERGED = (_kept(OLD, b="theirs"), _kept(OLD, a="new", b="theirs"))
 def _both(model: type[Thing]) -> dict[str, Case]:
     """What can be done to a record in either layout."""
     is_directory = model is Node
+    newer = NewNode if is_directory else NewPaper
     given = _kept(OLD, a="new", ttl=LONG)
     # The lease of a directory is a key of its own, so a TTL that is set to another one is set after the commit.
     between = (_kept(OLD, a="new", ttl=LONG),) if is_directory else ()
@@ -304,10 +339,15 @@ def _both(model: type[Thing]) -> dict[str, Case]:
         "take the ttl away": Case(leased, changing_ttl(None), (LEASED, *between, _kept(given, ttl=None)), model),
         "update": Case(old, update, (OLD, _kept(OLD, a="new")), model),
         "merge": Case(old, merge, MERGED, model),
+        "merge what has a ttl": Case(leased, merge, tuple(_kept(each, ttl=LONG) for each in MERGED), model),
         "overwrite": Case(old, overwrite, (OLD, NEW), model),
+        "overwrite what has a ttl": Case(leased, overwrite, (LEASED, OVER), model),
         "overwrite what was deleted": Case(old, overwrite_deleted, (None, NEW), model),
         "refresh": Case(leased, refresh, (LEASED, _kept(OLD, ttl=LONGER)), model),
         "lock and change": Case(old, lock, (OLD, _kept(OLD, a="new")), model),
+        "lock and delete": Case(old, lock_and_delete, (OLD, None), model),
+        "change what is older": Case(older, change_keys, (_kept(OLD, b="OLD"), NEW), newer),
+        "delete what is older": Case(older, delete, (_kept(OLD, b="OLD"), None), newer),
         "delete": Case(old, delete, (OLD, None), model),
         "delete what has a ttl": Case(leased, delete, (LEASED, None), model),
     }
@@ -330,6 +370,9 @@ DOCUMENTS = {f"document: {name}": case for name, case in _both(Paper).items()}
 RECORDS = DIRECTORIES | DOCUMENTS
 CASES = RECORDS | {
     "save all": Case(nothing, save_all, (None,)),
+    "document: save all": Case(nothing, save_all, (None,), Paper),
+    "delete all": Case(nothing, delete_all, (None,)),
+    "document: delete all": Case(nothing, delete_all, (None,), Paper),
     "append": Case(nothing, append, (None,)),
     "trim": Case(nothing, trim, (None,)),
 }
