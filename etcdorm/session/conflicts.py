@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeVar, get_args
+from typing import Final, Literal, TypeVar, get_args
 
 from etcdorm.errors import (
     ConflictError,
@@ -22,12 +22,13 @@ M = TypeVar("M", bound=EtcdModel)
 
 OnConflict = Literal["raise", "merge", "overwrite"]
 """What a save does when another one came between: refuse, put both together, or replace what is there."""
+_WAYS: Final = get_args(OnConflict)
 
 
 def check_on_conflict(given: object) -> None:
     """Raise UsageError for what is none."""
-    if given not in get_args(OnConflict):
-        raise UsageError(f"on_conflict must be one of {get_args(OnConflict)}, not {given!r}")
+    if given not in _WAYS:
+        raise UsageError(f"on_conflict must be one of {_WAYS}, not {given!r}")
 
 
 def merged(schema: Schema[M], base: Record, mine: M, current: Record) -> M:
