@@ -16,7 +16,7 @@ from etcdorm.errors import PathError
 
 _SPECIAL = re.compile(r"[%/]|^[_@]|^\.{1,2}\Z")
 _ESCAPE = re.compile(r"%([0-9A-F]{2})")
-_PLAIN = re.compile(r"[0-9A-Za-z][^%/\ud800-\udfff]*")
+PLAIN = re.compile(r"[0-9A-Za-z][^%/\ud800-\udfff]*")
 """What most texts are like: they stand for themselves, and one look tells."""
 _EMPTY = "%"  # every other percent sign is followed by two digits, so a lone one is free to mean ""
 
@@ -34,7 +34,7 @@ def encode_segment(text: str) -> str:
 
     Raises: PathError when the text holds a lone surrogate.
     """
-    if _PLAIN.fullmatch(text):
+    if PLAIN.fullmatch(text):
         return text
     check_text(text, "a key")
     if not text:
@@ -47,7 +47,7 @@ def decode_segment(segment: str) -> str:
 
     Raises: PathError when no text encodes to this segment, as with a stray ``%`` that another tool wrote.
     """
-    if _PLAIN.fullmatch(segment):
+    if PLAIN.fullmatch(segment):
         return segment
     text = "" if segment == _EMPTY else _ESCAPE.sub(lambda match: chr(int(match[1], 16)), segment)
     if encode_segment(text) != segment:

@@ -75,6 +75,15 @@ class KeyField:
             raise UsageError(f"{self.label} holds a value that can't be read back from a path")
         return text
 
+    def is_spelt(self, value: object, text: str) -> bool:
+        """Whether this is the text of a typed value."""
+        if self._is_own_text(value):
+            return value == text
+        try:
+            return self.text(value) == text
+        except UsageError:
+            return False
+
     def value(self, text: str) -> object | None:
         """The typed value of a text; None when it has none, or one that is spelled in another way (``08080``)."""
         try:

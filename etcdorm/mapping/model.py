@@ -173,6 +173,11 @@ def place_of(model: EtcdModel) -> Place | None:
     return place if isinstance(place, Place) else None
 
 
+def place_new(model: EtcdModel, record: Record, seen: Seen) -> None:
+    """Note on a model, which was just made of a record, where it is stored."""
+    model.__dict__[_PLACE] = Place(record, time.monotonic(), seen)
+
+
 def set_place(model: EtcdModel, place: Place | None) -> None:
     """Note where a model is stored, or that it no longer is. The model's values, and ``==``, don't change by it.
 

@@ -111,14 +111,7 @@ class Paths(Generic[M]):
 
     def misspelt(self, model: M, texts: Mapping[str, str]) -> list[str]:
         """The key fields that would not give these texts again: the model would be saved elsewhere."""
-        differing: list[str] = []
-        for name, text in texts.items():
-            try:
-                if self._text_in(model, name) != text:
-                    differing.append(name)
-            except UsageError:
-                differing.append(name)
-        return differing
+        return [name for name, text in texts.items() if not self.keys[name].is_spelt(getattr(model, name, None), text)]
 
     def not_mine(self, path: Path) -> UsageError:
         return UsageError(f"{path} is not a path of {self.name}, which lies at {self.template.text!r}")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from etcdorm.errors import DecodeError
-from etcdorm.mapping.model import EtcdModel, Place, set_place
+from etcdorm.mapping.model import EtcdModel, place_new
 from etcdorm.mapping.schema import Schema
 from etcdorm.path import Path
 from etcdorm.store.types import Owns, Record
@@ -68,7 +68,7 @@ def to_model(schema: Schema[M], record: Record | None) -> M | None:
     if record.error is not None:
         raise record.error
     model = _read(schema.decode, record)
-    set_place(model, Place.of(record, seen=schema.differ.seen(model)))
+    place_new(model, record, schema.differ.seen(model))
     return model
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from etcdorm.errors import ModelError, PathError
-from etcdorm.path import Path, decode_segment, encode_segment
+from etcdorm.path import PLAIN, Path, decode_segment, encode_segment
 from etcdorm.store.types import Collection
 
 _FIELD = re.compile(r"([^{}]*)\{([^{}:]*)(?::([^{}]*))?\}([^{}]*)")
@@ -103,8 +103,10 @@ class Template:
         return [each.text if isinstance(each, Fixed) else "" for each in self.segments]
 
     @cached_property
-    def _slots(self) -> list[tuple[int, Slot]]:
-        return [(at, each) for at, each in enumerate(self.segments) if isinstance(each, Slot)]
+    def _slots(self) -> list[tuple[int, Slot, bool]]:
+        """Where each is, and whether its segment is nothing but the field's text, encoded."""
+        slots = [(at, each) for at, each in enumerate(self.segments) if isinstance(each, Slot)]
+        return [(at, each, not (each.start or each.end or each.width)) for at, each in slots]
 
     @cached_property
     def prefix(self) -> Path:
@@ -123,7 +125,7 @@ class Template:
         Raises: PathError when a text holds a lone surrogate.
         """
         segments = self._literal.copy()
-        for at, slot in self._slots:
+        for at, slot, _ in self._slots:
             segments[at] = slot.format(texts[slot.field])
         return Path(tuple(segments))
 
@@ -134,12 +136,13 @@ class Template:
             return None
         texts: dict[str, str] = {}
         literal = list(segments)
-        for at, slot in self._slots:
-            text = slot.match(segments[at])
+        for at, slot, is_whole in self._slots:
+            segment, literal[at] = literal[at], ""
+            # Most segments are plain texts, and a listing has many.
+            text = segment if is_whole and PLAIN.fullmatch(segment) else slot.match(segment)
             if text is None:
                 return None
             texts[slot.field] = text
-            literal[at] = ""
         return texts if literal == self._literal else None
 
     def collection(self, texts: Mapping[str, str]) -> Collection:

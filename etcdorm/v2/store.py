@@ -217,10 +217,11 @@ def _split(collection: Collection, node: Node, after: Path | None) -> Iterator[t
             return
         children = node.pop("nodes", [])
         children.reverse()
+        is_deeper = len(directory) + 1 < collection.depth
         while children:
             child = children.pop()
             segments = (*directory, child["key"].rpartition("/")[2])
-            if len(segments) < collection.depth:
+            if is_deeper:
                 yield from below(segments, child)
             elif after is None or segments > after.segments:
                 path = Path(segments)
