@@ -68,9 +68,10 @@ class Packer:
         if not says_nothing_else(head.get("value", ""), applied.get("value", "")):
             return None
         version, created = head["modifiedIndex"], head["createdIndex"]
-        modified = max([version, *indexes.values()])
-        all_indexes = array("Q", [*indexes.values(), version, applied["modifiedIndex"]])
-        packed = Packed(path, fields, head["value"], applied["value"], all_indexes, created, tuple(directories))
+        every = [*indexes.values(), version]
+        modified = max(every)
+        every.append(applied["modifiedIndex"])
+        packed = Packed(path, fields, head["value"], applied["value"], array("Q", every), created, tuple(directories))
         return Record(path, fields, Version(version), created, modified, None, None, packed, origin)
 
 
