@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -161,7 +161,10 @@ class Snapshot:
         A key that stands in its way, as another tool has made a directory of a key or a key of a directory, is not of
         the record then.
         """
-        fields = {name: key.value for name, key in self.plain()}
+        return self._fields(self.plain())
+
+    def _fields(self, plain: Sequence[tuple[str, Key]]) -> dict[str, str]:
+        fields = {name: key.value for name, key in plain}
         if self.commit is not None and not self.applied:
             written = {name for name, text in self.commit.pending.items() if text is not None}
             above = {part for name in written for part in directories_of(name)}
@@ -175,7 +178,8 @@ class Snapshot:
         """The record as every reader sees it, or None when there is none; ``origin`` is noted in it."""
         if self.remains:
             return None
-        fields = self.fields()
+        plain = self.plain()
+        fields = self._fields(plain)
         if self.is_document:
             key = self.keys[""]
             if not fields:
@@ -186,12 +190,11 @@ class Snapshot:
         if self.commit is None:
             if not fields:
                 return None
-            indexes = [key for _, key in self.plain()]
-            created, modified = min(key.created for key in indexes), max(key.index for key in indexes)
+            created, modified = min(key.created for _, key in plain), max(key.index for _, key in plain)
             return Record(self.path, fields, Version(0), created, modified, detail=self, origin=origin)
         head = self.keys[COMMIT]
         fence = self.commit.fence
-        modified = max([head.index, *[key.index for _, key in self.plain()]])
+        modified = max([head.index, *[key.index for _, key in plain]])
         ttl = self.keys[LEASE].ttl if self.commit.lease is not None else None
         return Record(self.path, fields, Version(head.index), head.created, modified, ttl, fence, self, origin)
 
