@@ -1,6 +1,6 @@
 """Measure what the mapper costs on top of what it can't do without, each on an etcd of its own, and print multiples.
 
-usage: python -m benchmarks.mapper [--only PART...] [--pairs N] [--seconds S] [--models N]
+usage: python -m benchmarks.mapper [--only PART...] [--pairs N] [--seconds S] [--models N] [--rounds N]
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ _AWAY: Final = (0.001, 0.005)
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.mapper", description=__doc__.splitlines()[0])
     parser.add_argument("--only", choices=PARTS, nargs="+", default=PARTS, help="the parts to measure; by default all")
-    parser.add_argument("--pairs", type=int, default=7, help="slices of each call, each after one of its floor")
+    parser.add_argument("--pairs", type=int, default=25, help="slices of each call, each after one of its floor")
     parser.add_argument("--seconds", type=float, default=0.25, help="how long a slice of loads or saves lasts")
     parser.add_argument("--models", type=int, default=1000, help="models to list, and ten times as many; and to save")
+    parser.add_argument("--rounds", type=int, default=4, help="how often all are saved at once and one by one")
     options = parser.parse_args()
-    if options.pairs < 1 or options.seconds <= 0 or options.models < 1:
-        parser.error("pairs and models from 1 on, seconds above 0")
+    if options.pairs < 1 or options.seconds <= 0 or options.models < 1 or options.rounds < 1:
+        parser.error("pairs, models and rounds from 1 on, seconds above 0")
     print(f"{find_binary()}, Python {platform.python_version()}", flush=True)
     if "calls" in options.only:
         _calls(pairs=options.pairs, seconds=options.seconds, models=options.models)
     if "many" in options.only:
-        rounds = max(1, options.pairs // 2)
-        _many("in memory", rounds=rounds, models=options.models)
-        _many("on a disk", rounds=rounds, models=options.models, disk=True)
+        _many("in memory", rounds=options.rounds, models=options.models)
+        _many("on a disk", rounds=options.rounds, models=options.models, disk=True)
         for away in _AWAY:
             where = f"on a disk, and {1000 * away:.0f} ms away"
-            _many(where, rounds=max(1, rounds // 2), models=options.models, disk=True, away=away)
+            _many(where, rounds=max(1, options.rounds // 2), models=options.models, disk=True, away=away)
 
 
 def _calls(*, pairs: int, seconds: float, models: int) -> None:
