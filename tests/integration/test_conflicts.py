@@ -145,6 +145,22 @@ async def test_whatever_a_rule_raises_is_a_conflict(sessions: tuple[Session, Ses
     assert isinstance(raised.value.__cause__, ZeroDivisionError)
 
 
+async def test_a_conflict_with_what_does_not_fit_says_what_to_do_about_it(
+    sessions: tuple[Session, Session], client: Client
+) -> None:
+    one, mine, theirs = await two(sessions)
+    theirs.host = "theirs"
+    await sessions[1].save(theirs)
+    is_document = isinstance((await client.read("/nodes/n")).value, str)
+    await client.write("/nodes/n" if is_document else "/nodes/n/port", "no number")
+    mine.host = "mine"
+    with pytest.raises(ConflictError, match='does not fit the class: save with on_conflict="overwrite"') as raised:
+        await one.save(mine)
+    assert raised.value.theirs is None
+    await one.save(mine, on_conflict="overwrite")
+    assert (await one.load(Node, "n")).host == "mine"
+
+
 async def test_what_is_no_way_to_meet_a_conflict_is_refused_before_there_is_one(
     sessions: tuple[Session, Session],
 ) -> None:
