@@ -185,3 +185,22 @@ async def test_what_an_iterable_raises_comes_out_be_it_a_cancellation() -> None:
 
     with pytest.raises(asyncio.CancelledError):
         await run(Work(), items())
+
+
+async def test_a_cancelled_call_begins_no_more_items() -> None:
+    begun: list[int] = []
+    all_at_work = asyncio.Event()
+
+    async def work(item: int) -> None:
+        begun.append(item)
+        if len(begun) == 4:
+            all_at_work.set()
+        if len(begun) <= 4:
+            await asyncio.sleep(60)
+
+    running = asyncio.create_task(many.run(work, range(20), "worked on", limit=4, on_progress=None))
+    await all_at_work.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert begun == [0, 1, 2, 3]
