@@ -7,9 +7,11 @@ import http.client
 import json
 import os
 import shutil
+import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Protocol
 from urllib.parse import quote, urlsplit
 
@@ -19,6 +21,10 @@ import pytest
 from etcdorm.embedded.binary import VARIABLE, bundled_path
 from etcdorm.errors import ServerError
 from etcdorm.testing import EtcdBinary, EtcdCluster, EtcdServer
+
+MEMORY = Path("/dev/shm")
+ENOUGH = 8 << 30
+"""Bytes: each etcd takes a hundred megabytes, and there are some forty at most."""
 
 # No listing shows these, so a wipe has to know them.
 HIDDEN = ("/_etcdorm", "/_locks", "/_hidden")
@@ -103,6 +109,16 @@ def wipe(server: EtcdServer) -> None:
         connection.close()
 
 
+def keep_in_memory() -> None:
+    """Have temporary directories in memory where there is room, unless the user has named a place for them.
+
+    Every write of an etcd waits for its disk, and its processes that tests kill lose nothing of what is in memory.
+    """
+    named = any(name in os.environ for name in ("TMPDIR", "TEMP", "TMP"))
+    if not named and os.access(MEMORY, os.W_OK | os.X_OK) and shutil.disk_usage(MEMORY).free > ENOUGH:
+        os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
+
+
 # A test that takes long on a busy machine is no worse for it, and no example is kept from one run for the next.
 hypothesis.settings.register_profile("etcdorm", deadline=None, database=None)
 hypothesis.settings.load_profile("etcdorm")
@@ -137,6 +153,7 @@ class Worker(Protocol):
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    keep_in_memory()
     config.stash[USES] = Counter()
 
 
