@@ -7,11 +7,18 @@ from typing import Protocol
 
 
 class Choices(Protocol):
+    @property
+    def are_all(self) -> bool:
+        """Whether every run will be made, so that one may be given up which is like another."""
+        ...
+
     def pick(self, options: int) -> int: ...
 
 
 class Dice:
     """Random choices from a seed."""
+
+    are_all = False
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
@@ -22,6 +29,8 @@ class Dice:
 
 class Enumeration:
     """Every sequence of choices once: depth first, by running again with the last choice moved on."""
+
+    are_all = True
 
     def __init__(self) -> None:
         self._path: list[tuple[int, int]] = []

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from etcdorm.errors import EtcdormError, LeaseLapsedError, UnavailableError, UnconfirmedError, UsageError
 from etcdorm.store.types import KEEP, FencedRecord, StaleRecord
@@ -38,6 +38,7 @@ PASSING = (1, 4, 20)
 """Seconds that may pass at once."""
 
 Layout = Literal["directory", "document"]
+Step = Callable[[], None]
 Result = Saved | Snapshot | None
 Mutate = Callable[["Run", "Writer", Request], Sent]
 
@@ -84,6 +85,30 @@ class Faults:
     """Time passes."""
 
 
+class Option(NamedTuple):
+    """What may happen next. ``writer`` is the place of whoever it happens to, if it is a request of his, or the first
+    look of a call; ``place`` is that of the request in its batch, which was sent at the step ``sent``."""
+
+    go: Step
+    writer: int = -1
+    sent: int = -1
+    place: int = -1
+    reads: bool = False
+
+    def may_come_first(self, before: Option | None) -> bool:
+        """Whether this would come to the same before what happened just before it, and is the lesser of the two.
+
+        Two reads come to the same in either order. So do two writes of one batch: they are of different keys, nobody
+        has looked between them, and the protocol compares a key's index with that of the commit, and no other one. So
+        of all orders that differ in no more than that, the one where each is greater than the one before is enough.
+        """
+        if before is None or self.place < 0 or before.place < 0 or self.reads is not before.reads:
+            return False
+        if self.reads:
+            return self.writer < before.writer
+        return (self.writer, self.sent) == (before.writer, before.sent) and self.place < before.place
+
+
 class Run:
     """One run: the world, its writers, what is still on the wire, and the truth."""
 
@@ -117,6 +142,7 @@ class Run:
         self.writers: list[Writer] = []
         self.pauses = 0
         self.step = 0
+        self._last: Option | None = None
         if start is not None and foreign:
             for name, text in start.items():
                 self.world.perform(Put(RECORD / name, text))
@@ -133,51 +159,58 @@ class Run:
         return [call for writer in self.writers for call in writer.calls]
 
     def go(self) -> None:
-        """Let everything happen in some order, then judge."""
+        """Let everything happen in some order, then judge; but give up an order that another one stands for."""
         for _ in range(LONGEST):
             options = self._options()
             if not options:
                 return self._judge()
+            if self.choices.are_all:
+                options = [option for option in options if not option.may_come_first(self._last)]
+                if not options:
+                    return None
             self.step += 1
-            options[self.choices.pick(len(options))]()
+            self._last = options[self.choices.pick(len(options))]
+            self._last.go()
         raise Broken(f"after {LONGEST} steps it is still going on")
 
     # What may happen next.
 
-    def _options(self) -> list[Callable[[], None]]:
-        options: list[Callable[[], None]] = []
-        pauses: list[Callable[[], None]] = []
-        for writer in self.writers:
+    def _options(self) -> list[Option]:
+        options: list[Option] = []
+        pauses: list[Option] = []
+        for number, writer in enumerate(self.writers):
             if writer.is_over:
                 continue
             if writer.steps is None:
-                options.append(partial(self._next_call, writer))
+                options.append(Option(partial(self._next_call, writer), number, place=0, reads=True))
                 continue
             for place in writer.todo():
-                deliver = partial(self._deliver, writer, place)
                 request = writer.batch[place]
-                waits = isinstance(request, Pause) and request.seconds >= WAITING
-                (pauses if waits else options).append(deliver)
                 if isinstance(request, Pause):
+                    waits = request.seconds >= WAITING
+                    (pauses if waits else options).append(Option(partial(self._deliver, writer, place)))
                     continue
+                ways: list[Callable[[Writer, int], None]] = [self._deliver]
                 if self.faults.lost:
-                    options.append(partial(self._lose_answer, writer, place))
+                    ways.append(self._lose_answer)
                 if self.faults.late:
-                    options.append(partial(self._delay, writer, place))
+                    ways.append(self._delay)
+                reads = isinstance(request, Look)
+                options += [Option(partial(way, writer, place), number, writer.sent, place, reads) for way in ways]
             if self.faults.unsent and len(writer.batch) == 1:
-                options.append(partial(self._cut_off, writer))
+                options.append(Option(partial(self._cut_off, writer)))
             if self.faults.deaths:
-                options.append(partial(self._kill, writer))
-        options += [partial(self._arrive, place) for place in range(len(self.wire))]
+                options.append(Option(partial(self._kill, writer)))
+        options += [Option(partial(self._arrive, place)) for place in range(len(self.wire))]
         overdue = self.world.overdue()
         expiring = [
             name
             for name in self.world.expiring()
             if self.faults.expiries or name in overdue or self._is_abandoned(name)
         ]
-        options += [partial(self._expire, name) for name in expiring]
+        options += [Option(partial(self._expire, name)) for name in expiring]
         if options and self.faults.waits:
-            options.append(self._wait)
+            options.append(Option(self._wait))
         return options if options and self.patient else options + pauses
 
     def _next_call(self, writer: Writer) -> None:

@@ -120,16 +120,16 @@ CALLS: dict[str, Call] = {
 }
 
 
-async def prepare(etcd: EtcdServer, kind: type[Service]) -> None:
-    async with Client(etcd.url) as client:
-        for key in ("/nodes", "/docs", "/dc", str(LOCKS)):
-            if await client.contains(key):
-                await client.delete(key, recursive=True)
-    async with connect(etcd.url) as session:
-        await session.save(kind(name="n1", labels={"a": "1"}))
-        await session.save(kind(name="leased", port=1), ttl=60)
-        for number in range(3):
-            await session.append(Event(dc="eu", kind=str(number)))
+async def prepare(session: Session, kind: type[Service]) -> None:
+    await session.save(kind(name="n1", labels={"a": "1"}))
+    await session.save(kind(name="leased", port=1), ttl=60)
+    for number in range(3):
+        await session.append(Event(dc="eu", kind=str(number)))
+
+
+def namespace_of(cancelled: Cancelled) -> str:
+    """In which there is nothing yet: each step has one of its own."""
+    return "/first" if cancelled.step is None else f"/step-{cancelled.step}"
 
 
 async def save_after(session: Session, kind: type[Service]) -> None:
@@ -160,10 +160,11 @@ def test_a_call_that_is_cancelled_leaves_nothing_behind(
     etcd: EtcdServer, kind: type[Service], call: str, again: bool
 ) -> None:
     async def scenario(cancelled: Cancelled) -> None:
-        await prepare(etcd, kind)
-        async with connect(etcd.url) as session, Client(etcd.url) as client:
+        namespace = namespace_of(cancelled)
+        async with connect(etcd.url, namespace=namespace) as session, Client(etcd.url) as client:
+            await prepare(session, kind)
             await cancelled(CALLS[call](session, kind))
-            for lock in (await leaves(client, str(LOCKS))).values():
+            for lock in (await leaves(client, f"{namespace}{LOCKS}")).values():
                 # A reservation holds nobody up: it evaporates, and whoever comes takes it over before that.
                 assert is_reservation(lock.value or "", expires=lock.ttl is not None), lock
             # Whatever has become of it, everything can be read, and saved again.
@@ -177,10 +178,11 @@ def test_a_call_that_is_cancelled_leaves_nothing_behind(
 
 def test_a_close_that_is_cancelled_has_closed_all_the_same(etcd: EtcdServer) -> None:
     async def scenario(cancelled: Cancelled) -> None:
-        await prepare(etcd, Node)
-        async with Client(etcd.url) as client:
-            await client.delete("/nodes/leased/@lease")  # its remains are there to be cleared away
-        session = Session(V2Store(Client(etcd.url)))
+        namespace = namespace_of(cancelled)
+        async with connect(etcd.url, namespace=namespace) as other, Client(etcd.url) as client:
+            await prepare(other, Node)
+            await client.delete(f"{namespace}/nodes/leased/@lease")  # its remains are there to be cleared away
+        session = Session(V2Store(Client(etcd.url)), namespace=namespace)
         await session.list(Node)
         await cancelled(session.close())
         if cancelled.step == 0:
