@@ -54,10 +54,8 @@ async def list_models(
     on_invalid: OnInvalid,
 ) -> Listing[M]:
     """As ``Session.list``."""
-    if on_invalid not in get_args(OnInvalid):
-        raise UsageError(f"on_invalid must be one of {get_args(OnInvalid)}, not {on_invalid!r}")
-    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 0):
-        raise UsageError(f"limit must be a whole number from 0 on, not {limit!r}")
+    check_on_invalid(on_invalid)
+    check_count("limit", limit)
     if after is not None and order_by is not None:
         raise UsageError("after= goes on in the order of paths, so it can't be combined with order_by=")
     check_filter(where)
@@ -70,16 +68,14 @@ async def list_models(
     errors = None if on_invalid == "raise" else invalid
     if limit is not None and order_by is None:
         # Sorted first, so that nothing behind the page has to be decoded.
-        listed = await _chosen(schema, _read(schema, sorted(found, key=_segments)), errors, where, limit)
+        listed = await chosen(schema, read(schema, sorted(found, key=_segments)), errors, where=where, limit=limit)
     else:
         # Decoded as they come, each while it is in the processor's cache; and the store may let go of it.
-        listed = await _chosen(schema, sorted(_read(schema, found), key=itemgetter(0)), errors, where, None)
+        listed = await chosen(schema, sorted(read(schema, found), key=itemgetter(0)), errors, where=where)
     if order_by is not None:
         listed = _sorted_by_fields(schema, listed, names) if names is not None else sorted(listed, key=_key(order_by))
         del listed[len(listed) if limit is None else limit :]
-    if invalid and on_invalid == "skip":
-        _warn(schema, invalid)
-    return Listing(listed, invalid if on_invalid == "collect" else ())
+    return told(schema, listed, invalid, on_invalid)
 
 
 async def count(store: Store, schema: Schema[M], fields: Mapping[str, object]) -> int:
@@ -105,7 +101,7 @@ async def exists(store: Store, schema: Schema[M], path: Path) -> bool:
     return record is not None and is_ours(schema, record)
 
 
-def _read(schema: Schema[M], found: Iterable[Record | DecodeError]) -> Iterator[tuple[Segments, M | DecodeError]]:
+def read(schema: Schema[M], found: Iterable[Record | DecodeError]) -> Iterator[tuple[Segments, M | DecodeError]]:
     """Each model, or the error of a record that does not fit, with its path's segments; as they are asked for."""
     for each in found:
         if isinstance(each, DecodeError):
@@ -118,6 +114,16 @@ def _read(schema: Schema[M], found: Iterable[Record | DecodeError]) -> Iterator[
         else:
             if model is not None:
                 yield each.path.segments, model
+
+
+def check_count(parameter: str, number: int | None) -> None:
+    if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 0):
+        raise UsageError(f"{parameter} must be a whole number from 0 on, not {number!r}")
+
+
+def check_on_invalid(on_invalid: OnInvalid) -> None:
+    if on_invalid not in get_args(OnInvalid):
+        raise UsageError(f"on_invalid must be one of {get_args(OnInvalid)}, not {on_invalid!r}")
 
 
 def check_filter(where: Callable[[M], bool] | None) -> None:
@@ -143,18 +149,19 @@ def _async_filter() -> UsageError:
     return UsageError("where is called for each model and can't be async: it returns whether the model is wanted")
 
 
-async def _chosen(
+async def chosen(
     schema: Schema[M],
-    read: Iterable[tuple[Segments, M | DecodeError]],
+    found: Iterable[tuple[Segments, M | DecodeError]],
     invalid: list[DecodeError] | None,
-    where: Callable[[M], bool] | None,
-    limit: int | None,
+    *,
+    where: Callable[[M], bool] | None = None,
+    limit: int | None = None,
 ) -> list[M]:
     """The first that are wanted; those behind them are not asked for. Errors are raised, or noted in ``invalid``."""
-    chosen: list[M] = []
+    wanted: list[M] = []
     if limit == 0:
-        return chosen
-    for _, model in read:
+        return wanted
+    for _, model in found:
         if isinstance(model, DecodeError):
             if invalid is None:
                 raise model
@@ -163,10 +170,17 @@ async def _chosen(
         if schema.hooks.after_load:
             await hooks.after_load(model)
         if where is None or wants(where, model):
-            chosen.append(model)
-            if len(chosen) == limit:
+            wanted.append(model)
+            if len(wanted) == limit:
                 break
-    return chosen
+    return wanted
+
+
+def told(schema: Schema[M], models: Iterable[M], invalid: Sequence[DecodeError], on_invalid: OnInvalid) -> Listing[M]:
+    """What the caller gets, with what he wants to know of those that did not fit."""
+    if invalid and on_invalid == "skip":
+        _warn(schema, invalid)
+    return Listing(models, invalid if on_invalid == "collect" else ())
 
 
 def _paths(schema: Schema[M], found: Iterable[Record | DecodeError]) -> Iterator[Path]:

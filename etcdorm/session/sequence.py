@@ -10,13 +10,23 @@ from types import TracebackType
 from typing import Final, Generic, Literal, Self, TypeVar
 
 from etcdorm import hooks
-from etcdorm.errors import EtcdormError, UnconfirmedError, UsageError
+from etcdorm.errors import DecodeError, EtcdormError, UnconfirmedError, UsageError
 from etcdorm.mapping import EtcdModel, Place, Schema, schema_of, set_place
 from etcdorm.mapping.frozen import check_free
 from etcdorm.mapping.records import to_model
 from etcdorm.path import Path
 from etcdorm.session.defaults import Defaults
-from etcdorm.session.listing import check_filter, wants
+from etcdorm.session.listing import (
+    Listing,
+    OnInvalid,
+    check_count,
+    check_filter,
+    check_on_invalid,
+    chosen,
+    read,
+    told,
+    wants,
+)
 from etcdorm.store import Record, StaleRecord, Store, Ttl
 
 M = TypeVar("M", bound=EtcdModel)
@@ -49,16 +59,24 @@ async def append(store: Store, model: EtcdModel, *, ttl: Ttl, defaults: Defaults
 
 
 async def records(
-    store: Store, schema: Schema[M], fields: Mapping[str, object], *, after: M | str | int | None, limit: int | None
-) -> list[M]:
+    store: Store,
+    schema: Schema[M],
+    fields: Mapping[str, object],
+    *,
+    after: M | str | int | None,
+    limit: int | None,
+    on_invalid: OnInvalid,
+) -> Listing[M]:
     """One page."""
-    _check_count("limit", limit)
+    check_on_invalid(on_invalid)
+    check_count("limit", limit)
     name = _name(store, schema, after, "after")
     collection = schema.collection(fields)
     await hooks.before_load(schema, collection.prefix, namespace=store.namespace)
     found = await store.sequence(collection, after=name)
-    models = (to_model(schema, record) for record in found[:limit])
-    return [await hooks.after_load(model) for model in models if model is not None]
+    invalid: list[DecodeError] = []
+    errors = None if on_invalid == "raise" else invalid
+    return told(schema, await chosen(schema, read(schema, found), errors, limit=limit), invalid, on_invalid)
 
 
 def tail(
@@ -83,7 +101,7 @@ async def trim(
     if keep is None and older_than is None and where is None:
         raise UsageError(f"trim deletes records of {schema.name} by keep=, older_than= or where=, and none was given")
     check_filter(where)
-    _check_count("keep", keep)
+    check_count("keep", keep)
     before = _name(store, schema, older_than, "older_than")
     old = await store.sequence(schema.collection(fields))
     if keep:
@@ -183,8 +201,3 @@ def _name(store: Store, schema: Schema[M], given: M | str | int | None, paramete
     name = schema.made_name(given)
     store.check_name(name)
     return name
-
-
-def _check_count(parameter: str, number: int | None) -> None:
-    if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 0):
-        raise UsageError(f"{parameter} must be a whole number from 0 on, not {number!r}")

@@ -345,19 +345,52 @@ class Session(Coordination, Watching):
         await sequence.append(self._store, model, ttl=ttl, defaults=self._defaults)
         return model
 
+    @overload
     async def records(
-        self, model: type[M], /, *, after: M | str | int | None = None, limit: int | None = None, **fields: object
+        self,
+        model: type[M],
+        /,
+        *,
+        after: M | str | int | None = None,
+        limit: int | None = None,
+        on_invalid: Literal["raise", "skip"] = "raise",
+        **fields: object,
+    ) -> builtins.list[M]: ...
+
+    @overload
+    async def records(
+        self,
+        model: type[M],
+        /,
+        *,
+        after: M | str | int | None = None,
+        limit: int | None = None,
+        on_invalid: Literal["collect"],
+        **fields: object,
+    ) -> Listing[M]: ...
+
+    async def records(
+        self,
+        model: type[M],
+        /,
+        *,
+        after: M | str | int | None = None,
+        limit: int | None = None,
+        on_invalid: OnInvalid = "raise",
+        **fields: object,
     ) -> builtins.list[M]:
         """The appended records behind ``after``, in the order of their keys, and ``limit`` of them at most.
 
         ``after`` is a record or its key; without it they begin with the first. Key fields narrow it; without, several
         directories come in one order. All keys are read in one request, and only what is returned is decoded. They end
         in front of a key whose append is under way, as its record has its place before those that follow. So who goes
-        on after the last one he got misses none.
+        on after the last one he got misses none. ``on_invalid`` is as in ``list``.
         Raises: DecodeError for the first record that does not fit; NotFoundError when the store has not come as far as
             ``after``, as it is another one; UsageError.
         """
-        return await sequence.records(self._store, schema_of(model), fields, after=after, limit=limit)
+        return await sequence.records(
+            self._store, schema_of(model), fields, after=after, limit=limit, on_invalid=on_invalid
+        )
 
     def tail(self, model: type[M], /, *, after: M | str | int | Latest | None = None, **fields: object) -> Tail[M]:
         """The appended records behind ``after``, then each new one: ``async with session.tail(Event) as events``.

@@ -105,6 +105,22 @@ async def test_only_what_is_returned_is_decoded(session: Session, client: Client
     assert await session.records(Event, after=str(key["id"])) == made[2:]
 
 
+async def test_a_record_that_does_not_fit_hides_no_other(
+    session: Session, client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = await append(session, *"abcd")
+    bad = made[1].key("eu", made[1].id)
+    await client.write(bad, "not JSON")
+    for limit, expected in ((None, "acd"), (2, "ac"), (1, "a")):
+        assert kinds(await session.records(Event, limit=limit, on_invalid="skip")) == expected
+    assert [text.count(bad) for text in caplog.messages] == [1, 1]  # the page of one ended in front of it
+    page = await session.records(Event, limit=2, on_invalid="collect")
+    assert kinds(page) == "ac"
+    assert [error.path for error in page.invalid] == [bad]
+    rest = await session.records(Event, after=page[-1], on_invalid="collect")
+    assert (kinds(rest), rest.invalid) == ("d", ())
+
+
 async def test_an_object_that_is_appended_again_makes_another_record(session: Session) -> None:
     (event,) = await append(session, "a")
     old = event.id
@@ -164,6 +180,7 @@ async def test_a_text_that_only_looks_like_a_reservation_is_data(session: Sessio
         ({"after": 7}, "Event.id can't be this"),
         ({"limit": -1}, "limit must be"),
         ({"limit": True}, "limit must be"),
+        ({"on_invalid": "ignore"}, "on_invalid must be one of"),
         ({"zone": "eu"}, "'zone' is not a key field"),
     ],
 )

@@ -383,9 +383,9 @@ async def test_a_refresh_that_arrives_late_does_not_shorten_what_was_set_after_i
     [
         (lambda session: session.load(Node(name="a"), "a"), "a model class is needed here, not an object of Node"),
         (lambda session: session.save(Node), "not the class itself"),
-        (lambda session: session.save({"name": "a"}), "dict is not an EtcdModel"),
+        (lambda session: session.save({"name": "a"}), "dict is not a class made of EtcdModel"),
         (lambda session: session.load(Node, nam="a"), "nam"),
-        (lambda session: session.list(int), "int is not an EtcdModel"),
+        (lambda session: session.list(int), "int is not a class made of EtcdModel"),
     ],
 )
 async def test_a_likely_mistake_is_told_in_words(

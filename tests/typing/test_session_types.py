@@ -221,14 +221,17 @@ async def sequences(session: Session, node: Node, doc: Doc) -> None:
     assert_type(await session.records(Node), list[Node])
     assert_type(await session.records(Node, after=node, limit=10), list[Node])
     assert_type(await session.records(Doc, after="00000000000000000007", name="n1"), list[Doc])
+    assert_type(await session.records(Node, on_invalid="skip"), list[Node])
+    assert_type(await session.records(Node, limit=10, on_invalid="collect"), Listing[Node])
     assert_type(session.tail(Node, after=LATEST), Tail[Node])
     async with session.tail(Node, after=node) as nodes:
         async for each in nodes:
             assert_type(each, Node)
     assert_type(await session.trim(Node, keep=10), int)
     assert_type(await session.trim(Node, older_than=node, where=lambda node: node.port == 0), int)
-    await session.records(Node, limit="10")  # type: ignore[arg-type]
-    await session.records(Node, after=LATEST)  # type: ignore[arg-type]
+    await session.records(Node, limit="10")  # type: ignore[call-overload]
+    await session.records(Node, after=LATEST)  # type: ignore[call-overload]
+    await session.records(Node, on_invalid="ignore")  # type: ignore[call-overload]
     await session.trim(Node, keep=1.5)  # type: ignore[arg-type]
     await session.trim(Node, where=lambda node: node.wrong)  # type: ignore[attr-defined]
 
