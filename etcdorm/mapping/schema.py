@@ -236,7 +236,9 @@ def schema_of(cls: type[M]) -> Schema[M]:
     if issubclass(given, type):
         raise UsageError("an object of a model class is needed here, not the class itself")
     if not isinstance(getattr(given, DECLARATION, None), Declaration):
-        raise UsageError(f"{given.__name__} is not a class made of EtcdModel; what is stored is an object of such a class")
+        raise UsageError(
+            f"{given.__name__} is not a class made of EtcdModel; what is stored is an object of such a class"
+        )
     try:
         return compile_schema(cls)
     except PydanticUndefinedAnnotation as error:
