@@ -32,18 +32,18 @@ def test_every_interleaving_of_two_who_touch_save_and_delete_a_document_is_safe(
     one, other, create = Intent("change", text), Intent("change", {"": "{}"}, ttl=None), Intent("create", text)
     pairs = [TOUCHES, [TOUCH, one], [TOUCH, other], [TOUCH, REMOVE], [one, other], [one, REMOVE], [create, REMOVE]]
     pairs += [FENCES, [FENCE, one], [FENCE, TOUCH]]
-    assert sum(explored(pair, FAULTS[fault], "document") for pair in pairs) > 50
+    assert sum(explored(pair, FAULTS[fault], "document") for pair in pairs) > 40
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_every_interleaving_of_two_who_touch_a_record_is_safe(fault: str) -> None:
-    assert explored(TOUCHES, FAULTS[fault], "directory") > 5
+    assert explored(TOUCHES, FAULTS[fault], "directory") > 3
 
 
 @pytest.mark.parametrize("fault", ["nothing", "expiries"])
 @pytest.mark.parametrize("ttl", [KEEP, None], ids=["keeping the ttl", "taking it away"])
 def test_every_interleaving_of_one_who_touches_and_one_who_saves_is_safe(fault: str, ttl: Ttl) -> None:
-    assert explored([TOUCH, Intent("change", {"a": "1"}, ttl)], FAULTS[fault], "directory") > 20
+    assert explored([TOUCH, Intent("change", {"a": "1"}, ttl)], FAULTS[fault], "directory") > 10
 
 
 def explored(pair: list[Intent], faults: Faults, layout: Layout) -> int:

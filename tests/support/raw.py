@@ -57,6 +57,13 @@ async def until_gone(client: Client, key: str, *, since: int | None = None) -> N
         since = event.modifiedIndex
 
 
+async def until_watchers(client: Client, count: int) -> None:
+    """Wait until so many watchers are registered with an etcd of one member."""
+    async with asyncio.timeout(DEADLINE):
+        while (await client.store_stats())["watchers"] != count:
+            pass
+
+
 async def soon(iterator: AsyncIterator[T]) -> T:
     """The next item, which must come before the deadline."""
     return await asyncio.wait_for(anext(iterator), DEADLINE)
