@@ -15,18 +15,9 @@ from etcdorm.mapping import EtcdModel, Place, Schema, schema_of, set_place
 from etcdorm.mapping.frozen import check_free
 from etcdorm.mapping.records import to_model
 from etcdorm.path import Path
+from etcdorm.session import listing
 from etcdorm.session.defaults import Defaults
-from etcdorm.session.listing import (
-    Listing,
-    OnInvalid,
-    check_count,
-    check_filter,
-    check_on_invalid,
-    chosen,
-    read,
-    told,
-    wants,
-)
+from etcdorm.session.listing import Listing, OnInvalid
 from etcdorm.store import Record, StaleRecord, Store, Ttl
 
 M = TypeVar("M", bound=EtcdModel)
@@ -68,15 +59,16 @@ async def records(
     on_invalid: OnInvalid,
 ) -> Listing[M]:
     """One page."""
-    check_on_invalid(on_invalid)
-    check_count("limit", limit)
+    listing.check_on_invalid(on_invalid)
+    listing.check_count("limit", limit)
     name = _name(store, schema, after, "after")
     collection = schema.collection(fields)
     await hooks.before_load(schema, collection.prefix, namespace=store.namespace)
     found = await store.sequence(collection, after=name)
     invalid: list[DecodeError] = []
     errors = None if on_invalid == "raise" else invalid
-    return told(schema, await chosen(schema, read(schema, found), errors, limit=limit), invalid, on_invalid)
+    models = await listing.chosen(schema, listing.read(schema, found), errors, limit=limit)
+    return listing.told(schema, models, invalid, on_invalid)
 
 
 def tail(
@@ -100,8 +92,8 @@ async def trim(
     """Delete the records that meet all that is given."""
     if keep is None and older_than is None and where is None:
         raise UsageError(f"trim deletes records of {schema.name} by keep=, older_than= or where=, and none was given")
-    check_filter(where)
-    check_count("keep", keep)
+    listing.check_filter(where)
+    listing.check_count("keep", keep)
     before = _name(store, schema, older_than, "older_than")
     old = await store.sequence(schema.collection(fields))
     if keep:
@@ -110,7 +102,11 @@ async def trim(
         old = [record for record in old if record.path.segments[-1] < before]
     if where is not None:
         models = [(record, to_model(schema, record)) for record in old]
-        old = [record for record, model in models if model is not None and wants(where, await hooks.after_load(model))]
+        old = [
+            record
+            for record, model in models
+            if model is not None and listing.wants(where, await hooks.after_load(model))
+        ]
     deleted = 0
     for start in range(0, len(old), _AT_ONCE):
         async with asyncio.TaskGroup() as group:
