@@ -28,14 +28,15 @@ The names of the v2 client (``EtcdException``, ``EtcdKeyNotFound``, ...) hang on
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+E = TypeVar("E", bound=Exception)
 
 _SHOWN = 60
 """Characters of a stored text that an error shows."""
@@ -130,6 +131,9 @@ class DecodeError(EtcdormError):
         self._namespace = ""
         super().__init__(self._text())
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return _remade, (type(self), self.args, self.__dict__)
+
     @property
     def namespace(self) -> str:
         return self._namespace
@@ -143,6 +147,13 @@ class DecodeError(EtcdormError):
         lines = [f"{self._namespace}{self.path} does not hold a valid {self.model}:"]
         lines += [f"  {self._namespace}{failure}" for failure in self.failures]
         return "\n".join(lines)
+
+
+def _remade(kind: type[E], args: tuple[object, ...], attributes: Mapping[str, object]) -> E:
+    """An error as it was before it was pickled or copied, without asking for what its class is made of."""
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(attributes)
+    return error
 
 
 class NewerVersionError(DecodeError):

@@ -73,7 +73,7 @@ class Feed(Generic[M]):
 
     async def __anext__(self) -> Change[M]:
         if not self._entered:
-            raise RuntimeError("a watch is entered first: async with session.watch(...) as changes")
+            raise UsageError("a watch is entered first: async with session.watch(...) as changes")
         self._taken += 1
         if not self._taken % _TURN:
             await asyncio.sleep(0)

@@ -6,15 +6,16 @@ A courtesy: a type that slips through here is refused by ``Schema.encode``, whic
 from __future__ import annotations
 
 from collections import Counter, OrderedDict, defaultdict
-from collections.abc import Iterable, Mapping, MutableMapping
-from typing import Final, get_args, get_origin
+from collections.abc import Collection, Iterable, Mapping, MutableMapping
+from typing import Any, Final, get_args, get_origin, is_typeddict
 
 from pydantic import BaseModel
-from pydantic.errors import PydanticSchemaGenerationError
+from pydantic.errors import PydanticUserError
+from pydantic.fields import FieldInfo
 
 from etcdorm.errors import ModelError, PathError
 from etcdorm.mapping.annotations import allows_extra, bare, extra_type, is_model, mentioned
-from etcdorm.mapping.markers import KeyName, Sensitive, key_name
+from etcdorm.mapping.markers import AsJson, KeyName, Merge, Sensitive, key_name
 from etcdorm.mapping.readable import check_readable
 from etcdorm.mapping.secrets import holds_secret, is_sensitive
 from etcdorm.path import encode_segment
@@ -22,6 +23,7 @@ from etcdorm.path import encode_segment
 RESERVED: Final = frozenset({"etcd", "key", "match_key"})
 """The public names of EtcdModel, which a field would hide."""
 
+_MARKERS: Final = (AsJson, KeyName, Merge, Sensitive)
 _MAPS: Final = (dict, Mapping, MutableMapping, defaultdict, OrderedDict, Counter)
 
 
@@ -31,12 +33,12 @@ def check_names(model: type, names: Iterable[str]) -> None:
         raise ModelError(f"{model.__name__}.{name}: every EtcdModel has {name!r} already; give the field another name")
 
 
-def unknown_type(model: type[BaseModel], error: PydanticSchemaGenerationError) -> ModelError:
-    """The error for a model with a type that Pydantic knows nothing of, which names that type alone."""
+def unknown_type(model: type[BaseModel], error: PydanticUserError) -> ModelError:
+    """The error for a model with a type that Pydantic can't take, which names that type alone, or nothing."""
     names = [
         name
         for name, field in model.model_fields.items()
-        if any(f" for {part!r}." in error.message for part in mentioned(field.annotation))
+        if any(f" for {part!r}." in error.message or is_typeddict(part) for part in mentioned(field.annotation))
     ]
     where = ".".join([model.__name__, *names[:1]])
     return ModelError(f"{where}: {error.message}")
@@ -66,6 +68,8 @@ def _check_path(model: type[BaseModel], keys: Iterable[str]) -> None:
         where = f"{model.__name__}.{name}"
         if key_name(bare(field.annotation, field.metadata).metadata) is not None:
             raise ModelError(f"{where} is part of the path and has no key of its own; take off its KeyName")
+        if _rule(field) is not None:
+            raise ModelError(f"{where} is part of the path, and two edits of it make two records; take off its Merge")
         if holds_secret(field.annotation, field.metadata):
             raise ModelError(
                 f"{where} is secret, and a part of the path, which errors and logs show; take it out of the path"
@@ -77,16 +81,27 @@ def _check_model(model: type[BaseModel], where: str) -> None:
     for name, field in model.model_fields.items():
         at = f"{where}.{name}"
         found = bare(field.annotation, field.metadata)
+        for part in (*found.metadata, *mentioned(found.type, into_models=False)):
+            if any(part is marker for marker in _MARKERS):
+                name_of = getattr(part, "__name__", "")
+                raise ModelError(f"{at}: the marker {name_of} does nothing without its parentheses: {name_of}(...)")
         if field.exclude:
             if field.is_required():
                 raise ModelError(f"{at} is excluded from what is stored, so it needs a default")
             if key_name(found.metadata) is not None:
                 raise ModelError(f"{at} is excluded from what is stored and has no key; take off its KeyName")
+            if _rule(field) is not None:
+                raise ModelError(f"{at} is excluded from what is stored, so nobody else edits it; take off its Merge")
             continue
+        if model.__pydantic_root_model__ and is_sensitive(found.metadata):
+            raise ModelError(
+                f"{at}: a RootModel shows its root in its repr; put Sensitive() on the field that holds it"
+            )
         name_in_etcd = key_name(found.metadata)
         if name_in_etcd is not None:
             _check_key_name(name_in_etcd, at)
         _check_type(found.type, at)
+        _check_union(field, found.type, at)
     if allows_extra(model):
         extra = bare(extra_type(model))
         _check_type(extra.type, f"{where}.__pydantic_extra__")
@@ -106,9 +121,23 @@ def _check_key_name(name: object, at: str) -> None:
         )
 
 
+def _rule(field: FieldInfo) -> Merge | None:
+    return next((item for item in bare(field.annotation, field.metadata).metadata if isinstance(item, Merge)), None)
+
+
+def _check_union(field: FieldInfo, annotation: object, at: str) -> None:
+    rule = _rule(field)
+    if rule is None or rule.how != "union" or not isinstance(annotation, type) or annotation in (Any, object):
+        return
+    if not issubclass(annotation, Collection) or issubclass(annotation, str | bytes | bytearray):
+        raise ModelError(f"{at}: Merge('union') is for sets, lists and tuples, and this is a {annotation.__name__}")
+
+
 def _check_type(annotation: object, at: str) -> None:
     """What the type of a field may not have in it, models apart."""
     for part in mentioned(annotation, into_models=False):
+        if isinstance(part, Merge):
+            raise ModelError(f"{at}: Merge() says what becomes of a field as a whole, and can't stand within its type")
         if isinstance(part, Sensitive | KeyName):
             raise ModelError(
                 f"{at}: {type(part).__name__}() marks a field as a whole, and can't stand within its type; put it"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
@@ -56,6 +57,13 @@ class Merge:
     def __post_init__(self) -> None:
         if not callable(self.how) and self.how not in get_args(Policy):
             raise ModelError(f"Merge({self.how!r}): how must be one of {get_args(Policy)}, or a function")
+        if callable(self.how):
+            try:
+                inspect.signature(self.how).bind(None, None, None)
+            except TypeError as error:
+                raise ModelError(f"Merge: the function is called with base, mine and theirs: {error}") from None
+            except ValueError:
+                pass  # one of those, written in C, that don't tell
 
     def resolve(self, base: object, mine: object, theirs: object) -> object:
         """The one value of two edits. Raises: TypeError for values that can't be compared, and what a function does."""

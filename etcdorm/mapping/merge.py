@@ -19,6 +19,14 @@ from etcdorm.mapping.values import same
 M = TypeVar("M", bound=BaseModel)
 
 
+class RuleFailed(Exception):
+    """The ``Merge`` rule of the field ``at`` raised what is the cause of this; nobody outside the session meets it."""
+
+    def __init__(self, at: str) -> None:
+        super().__init__(at)
+        self.at = at
+
+
 class _Gone(Enum):
     GONE = "gone"
 
@@ -45,6 +53,12 @@ def merge(base: M, mine: M, theirs: M, *, rules: bool = True) -> Merged[M]:
     """
     merging = _Merging(rules=rules)
     return Merged(merging.models(base, mine, theirs, ""), tuple(merging.clashes))
+
+
+def as_it_is(model: M) -> M:
+    """A copy whose stored values stay as they are when those of the model are edited in place."""
+    stored = {name: getattr(model, name, None) for name, field in type(model).model_fields.items() if not field.exclude}
+    return model.model_copy(update=copy.deepcopy({**stored, **(model.model_extra or {})}))
 
 
 def edited(before: M, after: M) -> tuple[str, ...]:
@@ -83,6 +97,8 @@ class _Merging:
         if result.__pydantic_extra__ is not None:
             for name in result.__pydantic_extra__.keys() - extras.keys():
                 del result.__pydantic_extra__[name]
+        for name in [name for name in result.__dict__ if name not in type(mine).model_fields and name[:2] != "__"]:
+            del result.__dict__[name]  # a cached property, of other values maybe
         return result
 
     def values(
@@ -93,7 +109,10 @@ class _Merging:
         if same(base, mine):
             return theirs
         if rule is not None and self._has_rules and _GONE not in (mine, theirs):
-            return rule.resolve(base, mine, theirs)  # of equal edits too: two that both counted one up
+            try:
+                return rule.resolve(base, mine, theirs)  # of equal edits too: two that both counted one up
+            except Exception as error:  # values that can't be compared, or whatever a function of the user's raises
+                raise RuleFailed(at) from error
         if same(mine, theirs):
             return mine
         if not whole:

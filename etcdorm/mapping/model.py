@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self, Unpack, get_args
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
-from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation
+from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError
 from pydantic_core import CoreSchema
 
 from etcdorm.errors import ModelError, PathError
@@ -20,7 +20,7 @@ from etcdorm.mapping.schema import DECLARATION, Declaration, Layout, compile_sch
 from etcdorm.mapping.secrets import hide, hide_in_errors
 from etcdorm.mapping.values import JSON_CONFIG
 from etcdorm.path import Path
-from etcdorm.store.types import Record
+from etcdorm.store.types import KEEP, Record, Ttl
 
 # BaseModel's own metaclass: to a type checker, the class that names it is neither frozen nor not (PEP 681). So it lets
 # ``frozen=True`` pass on the classes below EtcdModel, as on those below BaseModel.
@@ -84,8 +84,9 @@ class EtcdModel(BaseModel, metaclass=ModelMetaclass):
 
     ``class Node(EtcdModel, path="/nodes/{name}")`` keeps each field in keys of its own, below ``/nodes/<name>``;
     ``layout="document"`` keeps the model as JSON in one key. A record is made with the ``ttl``, in whole seconds,
-    unless the save says another. ``version`` counts the forms that its records have had; ``upgrade`` tells how one
-    becomes the next. All four are inherited, and a class without a path is abstract.
+    unless the save says another; None is for records that stay, whatever the session's ttl is. ``version`` counts the
+    forms that its records have had; ``upgrade`` tells how one becomes the next. All four are inherited, and a class
+    without a path is abstract.
     Pydantic's settings are class arguments too, as in ``frozen=True``.
 
     Raises: ModelError for a class that can't be mapped, when it is made, or first used if it has forward references.
@@ -98,22 +99,37 @@ class EtcdModel(BaseModel, metaclass=ModelMetaclass):
         *,
         path: str | None = None,
         layout: Layout | None = None,
-        ttl: int | None = None,
+        ttl: Ttl = KEEP,
         version: int | None = None,
         **config: Unpack[ConfigDict],
     ) -> None:
-        super().__init_subclass__(**config)
+        try:
+            super().__init_subclass__(**config)
+        except TypeError as error:
+            if not config:
+                raise
+            raise ModelError(
+                f"{cls.__name__}: no class option is called {' or '.join(config)}; there are path, layout, ttl and "
+                "version, and those of Pydantic's ConfigDict"
+            ) from error
+        if path is not None and not isinstance(path, str):
+            raise ModelError(f"{cls.__name__}: the path {path!r} must be a text, as in path='/some/{{field}}'")
         with suppress(NameError):  # forward references, from Python 3.14 on; the name is then found with all the rest,
             check_names(cls, inspect.get_annotations(cls))  # but only after Pydantic has warned of it
         if layout is not None and layout not in get_args(Layout):
             raise ModelError(f"{cls.__name__}: the layout {layout!r} must be one of {get_args(Layout)}")
-        if ttl is not None and (isinstance(ttl, bool) or not isinstance(ttl, int) or ttl < 1):
+        if ttl not in (KEEP, None) and (isinstance(ttl, bool) or not isinstance(ttl, int) or ttl < 1):
             raise ModelError(f"{cls.__name__}: the ttl {ttl!r} must be whole seconds, from 1 on")
         if version is not None and (isinstance(version, bool) or not isinstance(version, int) or version < 1):
             raise ModelError(f"{cls.__name__}: the version {version!r} must be a whole number, from 1 on")
         inherited: object = getattr(cls, DECLARATION, None)
         base = inherited if isinstance(inherited, Declaration) else Declaration()
-        declared = Declaration(path or base.path, layout or base.layout, ttl or base.ttl, version or base.version)
+        declared = Declaration(
+            base.path if path is None else path,
+            layout or base.layout,
+            base.ttl if ttl is KEEP else ttl,
+            version or base.version,
+        )
         setattr(cls, DECLARATION, declared)
 
     @classmethod
@@ -131,8 +147,10 @@ class EtcdModel(BaseModel, metaclass=ModelMetaclass):
     def __get_pydantic_core_schema__(cls, source: type[BaseModel], handler: GetCoreSchemaHandler) -> CoreSchema:
         try:
             return handler(source)
-        except PydanticSchemaGenerationError as error:
-            raise unknown_type(cls, error) from None
+        except PydanticUserError as error:
+            if isinstance(error, PydanticSchemaGenerationError) or error.code == "typed-dict-version":
+                raise unknown_type(cls, error) from None
+            raise
 
     def __copy__(self) -> Self:
         copied = super().__copy__()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from enum import Enum
 from typing import Final, Literal, TypeVar
 
 from pydantic import BaseModel, JsonValue
@@ -25,6 +26,7 @@ from etcdorm.mapping.tree import SCHEMA
 from etcdorm.mapping.values import differing, dump, same
 from etcdorm.mapping.versions import Versions
 from etcdorm.path import Path
+from etcdorm.store.types import KEEP, Ttl
 
 M = TypeVar("M", bound=BaseModel)
 Layout = Literal["directory", "document"]
@@ -40,7 +42,8 @@ class Declaration:
 
     path: str | None = None
     layout: Layout | None = None
-    ttl: int | None = None
+    ttl: Ttl = KEEP
+    """KEEP when the class leaves it to the session."""
     version: int = 1
 
 
@@ -52,7 +55,7 @@ class Schema(Paths[M]):
     """
 
     def __init__(
-        self, model: type[M], path: str, layout: Layout | None = None, ttl: int | None = None, version: int = 1
+        self, model: type[M], path: str, layout: Layout | None = None, ttl: Ttl = KEEP, version: int = 1
     ) -> None:
         template = Template.parse(path)
         if not model.__pydantic_complete__:
@@ -169,7 +172,8 @@ class Schema(Paths[M]):
         try:
             return dump(model, only=only, without=self._in_path)
         except (ValueError, TypeError) as error:
-            names = [name for name in self._codec.members if not _can_be_dumped(model, name)]
+            given = (*self._codec.members, *(model.model_extra or {}))
+            names = [name for name in given if not _can_be_dumped(model, name)]
             # A model has its own settings, also within another one.
             hint = ": bytes that are no UTF-8, in a model without ser_json_bytes and val_json_bytes in its model_config"
             problem = f"Pydantic can't dump this value{hint if 'invalid utf-8' in str(error) else ''}"
@@ -254,8 +258,11 @@ def _key_field(model: type[BaseModel], name: str, compiler: Compiler) -> KeyFiel
 
 
 def _why(model: BaseModel, name: str) -> str:
+    value: object = getattr(model, name, None)
+    if type(value).__eq__ is object.__eq__ and not isinstance(value, Enum):
+        return f", as a {type(value).__name__} is equal to itself alone: give its class an __eq__"
     field = type(model).model_fields.get(name)
-    if field is None or field.default is None or getattr(model, name, None) is not field.default:
+    if field is None or field.default is None or value is not field.default:
         return ""
     return "; it is the default, which Pydantic does not validate unless validate_default=True is set"
 

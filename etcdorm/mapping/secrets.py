@@ -45,12 +45,21 @@ def secret_type(annotation: object) -> object | None:
 
 
 def hide(model: type[BaseModel]) -> None:
-    """Leave out the sensitive fields of a model, and of the models in it, from their reprs."""
-    for part in mentioned(model, excluded=True):
-        if is_model(part):
-            for field in part.model_fields.values():
-                if _is_sensitive_field(field):
-                    field.repr = False  # as Pydantic's own Field(repr=False)
+    """Leave out the sensitive fields of a model, and of the models in it, from their reprs.
+
+    Of what is derived from them too, as far as there is any yet: a field takes an object of a class derived from its
+    own.
+    """
+    seen: set[type[BaseModel]] = set()
+    waiting = [model]
+    while waiting:
+        for part in mentioned(waiting.pop(), excluded=True):
+            if is_model(part) and part not in seen:
+                seen.add(part)
+                waiting += part.__subclasses__()
+                for field in part.model_fields.values():
+                    if _is_sensitive_field(field):
+                        field.repr = False  # as Pydantic's own Field(repr=False)
 
 
 def hide_in_errors(model: type[BaseModel]) -> None:

@@ -34,6 +34,7 @@ class Contender:
         self._store = store
         self._keeper = keeper
         self._ttl = ttl
+        self._where = f"{store.namespace}{directory}"
         self._asked = datetime.now(UTC)
         self._appending: asyncio.Task[Record] | None = None
         self._record: Record | None = None
@@ -55,9 +56,9 @@ class Contender:
     async def join(self) -> None:
         """Get a place at the end of the queue. Whatever becomes of this, ``leave`` is due then."""
         sent = Moment.now()
-        self._appending = asyncio.create_task(self._append(), name=f"queue for {self.directory}")
+        self._appending = asyncio.create_task(self._append(), name=f"queue for {self._where}")
         self._record = await asyncio.shield(self._appending)
-        self._lease = self._keeper.keep(f"the lock {self.directory}", self._ttl, self._touch, sent=sent)
+        self._lease = self._keeper.keep(f"the lock {self._where}", self._ttl, self._touch, sent=sent)
 
     async def renew(self) -> None:
         """Put the expiry off now.
@@ -76,7 +77,7 @@ class Contender:
         """
         since = datetime.now(UTC)
         if awaited:
-            self._marking = asyncio.create_task(self._mark_at_once(since), name=f"mark the holder of {self.directory}")
+            self._marking = asyncio.create_task(self._mark_at_once(since), name=f"mark the holder of {self._where}")
         else:
             self._keeper.next(self.lease, lambda: self._mark(since), after=min(_SOON, self._ttl / 10))
 
@@ -98,7 +99,7 @@ class Contender:
                 await self._remove()
         except (EtcdormError, TimeoutError) as error:
             reason = str(error) or "no answer in time"
-            _log.warning("the lock %s could not be released, its TTL will do it: %s", self.directory, reason)
+            _log.warning("the lock %s could not be released, its TTL will do it: %s", self._where, reason)
         finally:
             if self._appending is not None and not self._appending.done():
                 await end(self._appending)
@@ -129,7 +130,7 @@ class Contender:
         try:
             await self._mark(since)
         except EtcdormError as error:
-            _log.debug("the lock %s: its holder could not be written down: %s", self.directory, error)
+            _log.debug("the lock %s: its holder could not be written down: %s", self._where, error)
         else:
             self.lease.renewed(sent)
 
@@ -140,7 +141,7 @@ class Contender:
                 return
             except StaleRecord as stale:
                 if stale.current is None or not self._is_mine(stale.current):
-                    raise LeaseLapsedError(f"{self.record.path}: the place in the queue is gone") from None
+                    raise LeaseLapsedError(f"{self.record.where}: the place in the queue is gone") from None
                 self._record = stale.current
         await self._touch()
 

@@ -14,7 +14,7 @@ from etcdorm.errors import (
     UsageError,
 )
 from etcdorm.mapping import EtcdModel, Schema, set_place
-from etcdorm.mapping.merge import edited, merge
+from etcdorm.mapping.merge import RuleFailed, edited, merge
 from etcdorm.mapping.records import to_model, version_of
 from etcdorm.store import Record
 
@@ -51,12 +51,10 @@ def merged(schema: Schema[M], base: Record, mine: M, current: Record) -> M:
     except EncodeError as error:
         why = "the edits of both, put together, are not valid"
         raise _conflict(schema, mine, base.where, base, current, "saved", why) from error
-    except ConflictError:
-        raise
-    except Exception as error:  # of a rule: values that can't be compared, or whatever a function of its own raises
-        why = f"a Merge rule failed ({type(error).__name__})"
+    except RuleFailed as failed:
+        why = f"the Merge rule of {failed.at} failed ({type(failed.__cause__).__name__})"
         # Its own words may quote what it was given.
-        cause = None if schema.has_secrets else error
+        cause = None if schema.has_secrets else failed.__cause__
         raise _conflict(schema, mine, base.where, base, current, "saved", why) from cause
     return found.model
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import TypeVar
 
-from etcdorm.errors import Holder
+from etcdorm.errors import Holder, UsageError
 from etcdorm.mapping import EtcdModel, schema_of
 from etcdorm.mapping.frozen import check_free
 from etcdorm.path import Path
@@ -69,6 +69,7 @@ class Coordination:
         Raises: LeaseLapsedError when it has expired already (saving the object makes it anew, with ``ttl=``);
             UsageError for a model without a TTL.
         """
+        schema_of(type(model))  # which tells what is no model at all
         check_free(model, "refreshed")
         await keeping.refresh(self._store, model, keeping.ttl_for(model, ttl, self._defaults))
         return model
@@ -83,6 +84,7 @@ class Coordination:
         Raises: LeaseLapsedError when it has expired already, and at the end of the block when it could not be kept;
             UsageError for an object without a record, or a record without a TTL.
         """
+        schema_of(type(model))
         return KeepAlive(self._store, self._keeper, model, keeping.ttl_for(model, ttl, self._defaults))
 
     def register(
@@ -153,6 +155,11 @@ class Coordination:
         if isinstance(target, str):
             return fencing.lock_path(target), None
         if isinstance(target, tuple):
+            if len(target) != 2:
+                raise UsageError(
+                    f"a lock of a record is for (class, key), and not for a tuple of {len(target)}; a key of several "
+                    'fields is a tuple itself, as in (Node, ("eu", "n1"))'
+                )
             kind, key = target
             model = None
             schema = schema_of(kind)

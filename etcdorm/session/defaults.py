@@ -30,8 +30,8 @@ class Defaults:
         """Whether a new record of a class that says this is one key."""
         return (layout or self.layout) == "document"
 
-    def ttl_of(self, ttl: int | None, asked: Ttl) -> int | None:
+    def ttl_of(self, ttl: Ttl, asked: Ttl) -> int | None:
         """The TTL of a new record, where its class says this one and the call asks for that one."""
         if asked is not KEEP:
             return asked
-        return self.ttl if ttl is None else ttl
+        return self.ttl if ttl is KEEP else ttl

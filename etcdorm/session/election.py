@@ -72,6 +72,7 @@ class Campaign(Generic[M]):
         self._keeper = keeper
         self._model = model
         self._path: Path = schema_of(type(model)).path(model)
+        self._where = f"{store.namespace}{self._path}"
         self._ttl = ttl
         self._defaults = defaults
         self._save_timeout = save_timeout
@@ -119,8 +120,8 @@ class Campaign(Generic[M]):
 
     def _keep(self, held: Claim, place: Place, sent: Moment) -> None:
         refresher = Refresher(self._store, self._model, place.record, self._ttl)
-        self._lease = lease = self._keeper.keep(str(self._path), self._ttl, refresher, sent=sent)
-        lease.when_lost(lambda: held.lease.lose(f"the leader's record {self._path} is lost: {lease.reason}"))
+        self._lease = lease = self._keeper.keep(self._where, self._ttl, refresher, sent=sent)
+        lease.when_lost(lambda: held.lease.lose(f"the leader's record {self._where} is lost: {lease.reason}"))
 
     async def _resign(self, held: Claim) -> None:
         """Delete the record, so that nobody takes this one for the leader any longer."""
@@ -136,4 +137,4 @@ class Campaign(Generic[M]):
             raise
         except (EtcdormError, TimeoutError) as error:
             reason = str(error) or "no answer in time"
-            _log.warning("%s could not be deleted on resigning, its TTL will do it: %s", self._path, reason)
+            _log.warning("%s could not be deleted on resigning, its TTL will do it: %s", self._where, reason)

@@ -20,7 +20,8 @@ def ttl_for(model: EtcdModel, ttl: int | None, defaults: Defaults) -> int:
     if ttl is None:
         ttl = defaults.ttl_of(schema_of(type(model)).ttl, KEEP)
     if ttl is None:
-        raise UsageError(f"how long shall this {type(model).__name__} live on? Its class has no ttl: name one here")
+        name = type(model).__name__
+        raise UsageError(f"how long shall this {name} live on? Its class has no ttl: name one here, in seconds")
     return ttl
 
 
@@ -77,7 +78,7 @@ class KeepAlive:
         refresher = Refresher(self._store, self._model, place.record, self._ttl)
         sent = Moment.now()
         await refresher()
-        self._lease = self._keeper.keep(place.path, self._ttl, refresher, sent=sent)
+        self._lease = self._keeper.keep(place.record.where, self._ttl, refresher, sent=sent)
         return self._lease
 
     async def __aexit__(

@@ -127,7 +127,9 @@ def check_on_invalid(on_invalid: OnInvalid) -> None:
 
 
 def check_filter(where: Callable[[M], bool] | None) -> None:
-    """Raise UsageError for a filter that is known to be async, before anything is read."""
+    """Raise UsageError for what is no filter, or known to be async, before anything is read."""
+    if where is not None and not callable(where):
+        raise UsageError(f"where is called for each model and returns whether it is wanted; {where!r} can't be called")
     if inspect.iscoroutinefunction(where):
         raise _async_filter()
 

@@ -91,6 +91,7 @@ class Registering(Generic[M]):
         self._keeper = keeper
         self._model = model
         self._path: Path = schema_of(type(model)).path(model)
+        self._where = f"{store.namespace}{self._path}"
         self._on_exists = on_exists
         self._on_change = on_change
         self._defaults = defaults
@@ -101,6 +102,7 @@ class Registering(Generic[M]):
         """A save of this one was sent, and its answer was lost."""
 
     async def __aenter__(self) -> Registration[M]:
+        was = place_of(self._model)
         set_place(self._model, None)
         backoff = Backoff(self._timeout)
         try:
@@ -117,6 +119,8 @@ class Registering(Generic[M]):
                         raise
         except BaseException:
             await to_end(self._deregister())
+            if self._registration._lease is None and not self._unsure:
+                set_place(self._model, was)  # nothing has become of it
             raise
 
     async def __aexit__(
@@ -149,7 +153,7 @@ class Registering(Generic[M]):
         ttl = self._registration.ttl
         self._unsure = False
         self._refresher = Refresher(self._store, self._model, place.record, ttl)
-        self._registration._lease = lease = self._keeper.keep(str(self._path), ttl, self._refresher, sent=sent)
+        self._registration._lease = lease = self._keeper.keep(self._where, ttl, self._refresher, sent=sent)
         lease.when_lost(self._recover_soon)
 
     # -- a record that is there already -------------------------------------------------------------------------------
@@ -165,7 +169,7 @@ class Registering(Generic[M]):
             if record is None:
                 return
             if record.ttl is None:
-                raise AlreadyExistsError(f"{self._path}: there is a record already, without a TTL that could run out")
+                raise AlreadyExistsError(f"{self._where}: there is a record already, without a TTL that could run out")
             try:
                 async with asyncio.timeout(record.ttl + _LATE):
                     async for event in events:
@@ -173,7 +177,7 @@ class Registering(Generic[M]):
                             return
             except TimeoutError:
                 raise AlreadyExistsError(
-                    f"{self._path}: there is a record already, and somebody keeps it alive: it is still there after "
+                    f"{self._where}: there is a record already, and somebody keeps it alive: it is still there after "
                     f'its TTL of {record.ttl} s; register under another key, or with on_exists="replace"'
                 ) from None
 
@@ -186,7 +190,7 @@ class Registering(Generic[M]):
         try:
             await self._store.remove(record, owns=schema_of(type(self._model)).owns, token=token)
         except StaleRecord as stale:
-            fencing.check(stale, f"{self._store.namespace}{self._path}", token)
+            fencing.check(stale, self._where, token)
             return False
         return True
 
@@ -195,7 +199,7 @@ class Registering(Generic[M]):
     def _recover_soon(self) -> None:
         if not self._keeper.closed:
             self._change("lost")
-            self._recovery = asyncio.create_task(self._recover(), name=f"register {self._path} anew")
+            self._recovery = asyncio.create_task(self._recover(), name=f"register {self._where} anew")
 
     async def _recover(self) -> None:
         lease = self._registration._lease
@@ -206,9 +210,9 @@ class Registering(Generic[M]):
                 if await self._try_to_recover():
                     return
             except EtcdormError as error:
-                _log.debug("%s could not be registered anew, trying again: %s", self._path, error)
+                _log.debug("%s could not be registered anew, trying again: %s", self._where, error)
             except Exception:  # of a hook
-                _log.exception("%s could not be registered anew, trying again", self._path)
+                _log.exception("%s could not be registered anew, trying again", self._where)
             longest = min(self._registration.ttl * _RETRY, _LONGEST_RETRY)
             await asyncio.sleep(random.uniform(0.5, 1) * longest)
 
@@ -234,7 +238,7 @@ class Registering(Generic[M]):
                 return False
             return await self._try_to_recover()
         self._registration.renewals += 1
-        _log.warning("%s had vanished, and was registered anew", self._path)
+        _log.warning("%s had vanished, and was registered anew", self._where)
         self._change("registered")
         return True
 
@@ -256,12 +260,12 @@ class Registering(Generic[M]):
             return
         registration.state = state
         if state == "taken":
-            _log.warning("%s had vanished, and somebody else has taken its place; trying on", self._path)
+            _log.warning("%s had vanished, and somebody else has taken its place; trying on", self._where)
         if self._on_change is not None:
             try:
                 self._on_change(registration)
             except Exception:
-                _log.exception("%s: on_change failed", self._path)
+                _log.exception("%s: on_change failed", self._where)
 
     # -- the end ------------------------------------------------------------------------------------------------------
 
@@ -280,7 +284,7 @@ class Registering(Generic[M]):
             if isinstance(error, HookError):
                 raise
             reason = str(error) or "no answer in time"
-            _log.warning("%s could not be deregistered, its TTL will do it: %s", self._path, reason)
+            _log.warning("%s could not be deregistered, its TTL will do it: %s", self._where, reason)
 
     async def _delete(self) -> None:
         place = place_of(self._model)

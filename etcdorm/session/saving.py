@@ -12,6 +12,7 @@ from etcdorm.errors import (
 )
 from etcdorm.mapping import EtcdModel, Place, Schema, Seen, changed_keys, place_of, schema_of, set_place
 from etcdorm.mapping.frozen import check_free
+from etcdorm.mapping.merge import as_it_is, merge
 from etcdorm.mapping.records import ours, owns_in
 from etcdorm.path import Path
 from etcdorm.session import fencing
@@ -40,6 +41,7 @@ async def save(
     token = await fencing.token_for(store, path)
     # What the object knows does not tell whether there is anything to overwrite.
     wanted, target = model, base if on_conflict != "overwrite" else await _there(store, schema, path)
+    merged_of: EtcdModel | None = None
     backoff = Backoff(timeout)
     while True:
         try:
@@ -57,6 +59,7 @@ async def save(
                 raise _exists(store, path, model) from None
             elif on_conflict == "merge" and current is not None:
                 wanted, target = merged(schema, base, model, current), current
+                merged_of = as_it_is(model)
                 await hooks.before_save(wanted)
             else:
                 raise refused(schema, model, where, base, current, "saved") from None
@@ -67,8 +70,9 @@ async def save(
             if on_conflict != "overwrite":
                 raise
             target = None
-    if wanted is not model:
-        assign(model, wanted)
+    if merged_of is not None:
+        # What was edited while the merged values were saved stays, for the next save.
+        assign(model, merge(merged_of, model, wanted, rules=False).model)
     if record is not base:
         set_place(model, Place.of(record, seen=seen))
     if record is not target and schema.hooks.after_save:
@@ -105,7 +109,9 @@ async def delete(store: Store, model: EtcdModel) -> None:
     """Remove the record of an object that has a place, if it is as the object knows it."""
     schema = schema_of(type(model))
     place = await known_place(store, model, "deleted")
-    await hooks.before_delete(model)
+    if schema.hooks.before_delete:
+        await hooks.before_delete(model)
+        place = await known_place(store, model, "deleted")  # it may have saved the object
     token = await fencing.token_for(store, place.record.path)
     try:
         await store.remove(place.record, owns=owns_in(schema, place.record), token=token)
@@ -113,6 +119,9 @@ async def delete(store: Store, model: EtcdModel) -> None:
         fencing.check(stale, place.record.where, token)
         current = ours(schema, stale.current)
         raise refused(schema, model, place.record.where, place.record, current, "deleted") from None
+    except LeaseLapsedError:
+        set_place(model, None)
+        raise
     set_place(model, None)
     await hooks.after_delete(model, place.record.where)
 

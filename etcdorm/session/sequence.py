@@ -155,7 +155,7 @@ class Tail(Generic[M]):
 
     async def __anext__(self) -> M:
         if self._records is None:
-            raise RuntimeError("a tail is entered first: async with session.tail(...) as records")
+            raise UsageError("a tail is entered first: async with session.tail(...) as records")
         while self._next is None:
             self._next = to_model(self._schema, await anext(self._records))
         model = self._next
@@ -188,6 +188,8 @@ def _name(store: Store, schema: Schema[M], given: M | str | int | None, paramete
     field = schema.made_key()
     if given is None:
         return ""
+    if isinstance(given, _Latest):
+        raise UsageError(f"{parameter}=LATEST is for tail, which waits for what is new")
     if isinstance(given, EtcdModel):
         if not isinstance(given, schema.model):
             raise UsageError(

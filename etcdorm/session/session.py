@@ -47,6 +47,8 @@ class Session(Coordination, Watching):
         namespace: str | None = None,
     ) -> None:
         self._store = store if namespace is None else Namespaced(store, namespace)
+        if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout > 0:
+            raise UsageError(f"timeout must be seconds, more than 0, not {timeout!r}")
         self._timeout = timeout
         self._defaults = Defaults(layout, ttl)
         self._hubs = Hubs(self._store)
@@ -309,6 +311,8 @@ class Session(Coordination, Watching):
         Raises: as ``load`` and ``save``; ConflictError when others keep coming between until the time is up.
         """
         schema = schema_of(model)
+        if not callable(change):
+            raise UsageError(f"change is called with the object that was loaded; {change!r} can't be called")
         path = schema.path_from(key if isinstance(key, tuple) else (key,), {})
         backoff = Backoff(self._timeout)
         while True:

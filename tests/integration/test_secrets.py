@@ -151,7 +151,7 @@ async def test_nothing_that_is_told_holds_a_secret(
     await told.failing(ConflictError, session.save(mine))
     await told.failing(ConflictError, session.delete(mine))
     mine.token = TOKEN
-    assert "a Merge rule failed" in await told.failing(ConflictError, session.save(mine, on_conflict="merge"))
+    assert "the Merge rule of" in await told.failing(ConflictError, session.save(mine, on_conflict="merge"))
     await told.failing(AlreadyExistsError, session.save(kind(name="a", token=TOKEN)))
     told.add(await session.save_all([kind(name="a", token=TOKEN)]))
 

@@ -376,7 +376,7 @@ async def test_a_tail_goes_on_when_members_die(cluster: EtcdCluster) -> None:
 
 
 async def test_a_tail_is_entered_first(session: Session) -> None:
-    with pytest.raises(RuntimeError, match="entered first"):
+    with pytest.raises(UsageError, match="entered first"):
         await anext(session.tail(Event))
 
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from etcdorm import Change, Created, Deleted, Expired, Invalid, Session, Updated
+from etcdorm import Change, Created, Deleted, Expired, Invalid, Session, Updated, UsageError
 from etcdorm.v2 import Client
 from tests.support.models import Dc, Doc, Event, Node, Rack, Service, Settings
 from tests.support.raw import soon
@@ -254,5 +254,5 @@ async def test_an_iteration_over_a_watch_that_was_left_ends(session: Session) ->
 
 
 async def test_a_watch_is_entered_before_it_is_read(session: Session) -> None:
-    with pytest.raises(RuntimeError, match="a watch is entered first"):
+    with pytest.raises(UsageError, match="a watch is entered first"):
         await anext(session.watch(Node))

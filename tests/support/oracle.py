@@ -188,6 +188,8 @@ class Oracle:
         except Stale as stale:
             raise self._refused(held, stale) from None
         held.base = None
+        if entry.remains:
+            raise Predicted(LeaseLapsedError)
         left = {name: key for name, key in entry.keys.items() if not is_owned(name)}
         self._put(held.path, Entry(left, remains=True) if left else None)
 

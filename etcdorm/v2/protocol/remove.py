@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from etcdorm.errors import EtcdormError
+from etcdorm.errors import EtcdormError, LeaseLapsedError
 from etcdorm.path import Path
 from etcdorm.store.types import Owns, StaleRecord
 from etcdorm.v2.protocol.apply import ATTEMPTS
@@ -17,8 +17,13 @@ from etcdorm.v2.protocol.steps import Done, Drop, DropDirectory, Pause, Request,
 def remove(base: Snapshot, *, id: str, owns: Owns, token: int | None = None) -> Steps[None]:
     """Delete the record with all keys that ``owns`` accepts; others stay, and so does the directory then.
 
-    Raises: StaleRecord when it is not as it was loaded; FencedRecord.
+    Raises: StaleRecord when it is not as it was loaded; FencedRecord; LeaseLapsedError when it has expired since.
     """
+    if base.commit is not None and base.commit.lease is not None and not base.lapsed:
+        # What is left of it still has the commit that is known, and would be taken for the record.
+        now = yield from look(base.path)
+        if now.lapsed and now.commit == base.commit:
+            raise LeaseLapsedError(f"{now.path}: the record's TTL ran out, so there was nothing to delete any more")
     landed = yield from _bury(base, id, owns, token)
     if landed.superseded:
         return
