@@ -18,6 +18,7 @@ from etcdorm import (
     EtcdormError,
     HookError,
     Invalid,
+    LeaseLapsedError,
     LockTimeoutError,
     NewerVersionError,
     NotFoundError,
@@ -34,7 +35,7 @@ from etcdorm import (
 from etcdorm.testing import EtcdServer
 from etcdorm.v2 import Client
 from tests.support.models import Event, Node, Service
-from tests.support.raw import until_gone
+from tests.support.raw import DEADLINE, until_gone
 
 
 class OfTeam(EtcdModel, path="/{team}/nodes/{name}"):
@@ -293,6 +294,25 @@ async def test_hooks_are_told_paths_within_and_their_errors_name_those_in_etcd(a
     assert raised.value.__notes__ == ["from Watchful.reading, a before_load hook: /team-a/watchful/bad was not read"]
     with pytest.raises(HookError, match=r"^/team-a/watchful/n was deleted, "):
         await a.delete(found)
+
+
+async def test_so_do_those_about_what_is_kept_alive(
+    a: Session, client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    node = await a.save(Node(name="n"))
+    with pytest.raises(AlreadyExistsError, match=r"^/team-a/nodes/n: there is a record already, without a TTL"):
+        async with a.register(Node(name="n"), ttl=5):
+            pass
+    await a.save(node, ttl=60)
+
+    async def keep() -> None:
+        async with a.keepalive(node, ttl=1) as lease:
+            await client.delete("/team-a/nodes/n", recursive=True)
+            await asyncio.wait_for(lease.lost.wait(), DEADLINE)
+
+    with pytest.raises(LeaseLapsedError, match=r"^/team-a/nodes/n: "):
+        await keep()
+    assert [text.partition(":")[0] for text in caplog.messages] == ["/team-a/nodes/n is lost"]
 
 
 async def test_the_log_names_the_path_in_etcd(a: Session, client: Client, caplog: pytest.LogCaptureFixture) -> None:

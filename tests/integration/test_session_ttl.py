@@ -8,6 +8,7 @@ import pytest
 
 from etcdorm import (
     ConflictError,
+    EtcdModel,
     Expired,
     LeaseLapsedError,
     NotFoundError,
@@ -25,6 +26,10 @@ from tests.support.models import Dc, Doc, Node, Rack, Service
 from tests.support.raw import expire, indexes, leaves, soon, until_gone
 
 Kind = type[Service]
+
+
+class Leased(EtcdModel, path="/leased/{name}", ttl=30):
+    name: str
 
 
 def lease(kind: Kind) -> str:
@@ -116,6 +121,32 @@ async def test_a_save_of_a_lapsed_model_says_so(session: Session, client: Client
     model.port = 1
     with pytest.raises(LeaseLapsedError):
         await session.save(model)
+
+
+async def test_a_delete_of_a_lapsed_model_says_so(session: Session, client: Client, kind: Kind) -> None:
+    model = await lapsed(session, client, kind)
+    with pytest.raises(LeaseLapsedError):
+        await session.delete(model)
+    assert model.etcd is None
+
+
+async def test_so_does_a_delete_of_many(session: Session, client: Client, kind: Kind) -> None:
+    (failed,) = (await session.delete_all([await lapsed(session, client, kind)])).failed
+    assert isinstance(failed.error, LeaseLapsedError)
+
+
+class Staying(Leased, path="/staying/{name}", ttl=None):
+    """Its records stay, whatever is said above it."""
+
+
+async def test_a_class_may_say_that_its_records_stay(etcd: EtcdServer) -> None:
+    async with connect(etcd.url, ttl=60) as session:
+        for model, expires in ((Leased(name="n1"), True), (Staying(name="n1"), False), (Node(name="n1"), True)):
+            place = (await session.save(model)).etcd
+            assert place is not None
+            assert (place.ttl is not None) is expires
+        with pytest.raises(UsageError, match="how long shall this Staying live on"):
+            await session.refresh(await session.load(Staying, "n1"))
 
 
 async def test_a_save_of_a_lapsed_model_says_so_when_it_is_made_anew_meanwhile(

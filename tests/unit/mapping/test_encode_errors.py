@@ -14,6 +14,7 @@ from pydantic import (
     Field,
     HttpUrl,
     PlainSerializer,
+    PlainValidator,
     PrivateAttr,
     SecretStr,
     SerializeAsAny,
@@ -152,6 +153,27 @@ def test_what_is_never_stored_does_not_count() -> None:
     counted = Counted()
     counted._calls = 5
     assert schema_of(Counted).encode(counted, document=False) == {"a": "1"}
+
+
+def test_an_extra_field_that_can_not_be_dumped_is_named() -> None:
+    class Extra(EtcdModel, path="/extra", extra="allow"):
+        pass
+
+    for document in (True, False):
+        with pytest.raises(EncodeError, match=r"Extra\.odd: Pydantic can't dump"):
+            schema_of(Extra).encode(Extra.model_validate({"odd": object()}), document=document)
+
+
+class Plain:
+    """Without an ``__eq__``."""
+
+
+def test_a_value_that_equals_itself_alone_is_told_what_it_needs() -> None:
+    class Holder(EtcdModel, path="/holder"):
+        plain: Annotated[Plain, PlainValidator(lambda text: Plain()), PlainSerializer(lambda plain: "plain")]
+
+    with pytest.raises(EncodeError, match=r"Holder\.plain: .* as a Plain is equal to itself alone: give its class"):
+        schema_of(Holder).encode(Holder(plain=Plain()), document=False)
 
 
 def test_a_time_that_the_clock_shows_twice_is_stored() -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Annotated
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, computed_field
 
 from etcdorm import AsJson, EtcdModel, Merge, ModelError
 from etcdorm.mapping.merge import edited, merge
@@ -156,6 +157,26 @@ def test_what_differs_is_named_down_to_the_entry() -> None:
 def test_a_rule_that_is_none_is_refused() -> None:
     with pytest.raises(ModelError, match="how must be one of"):
         Merge("latest")  # type: ignore[arg-type]
+    with pytest.raises(ModelError, match="is called with base, mine and theirs"):
+        Merge(lambda base, mine: mine)  # type: ignore[arg-type, misc]
+    Merge(max)  # of which Python can't tell how it is called
+
+
+class Cached(EtcdModel, path="/cached/{name}"):
+    name: str = "n"
+    a: int = 1
+    b: int = 1
+
+    @computed_field  # type: ignore[prop-decorator]
+    @cached_property
+    def double(self) -> int:
+        return self.a * 2
+
+
+def test_what_was_computed_of_other_values_is_computed_anew() -> None:
+    mine = Cached(b=2)
+    assert mine.double == 2
+    assert merge(Cached(), mine, Cached(a=5)).model.double == 10
 
 
 nodes = st.builds(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import sys
+import typing
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import InitVar, dataclass
 from decimal import Decimal
@@ -29,7 +31,7 @@ from pydantic import (
 from typing_extensions import TypedDict
 
 from etcdorm.errors import ModelError
-from etcdorm.mapping import AsJson, EtcdModel
+from etcdorm.mapping import AsJson, EtcdModel, KeyName, Merge, Sensitive
 from etcdorm.mapping.checks import RESERVED
 
 T = TypeVar("T")
@@ -119,6 +121,12 @@ class Kept:
 
 class Lossy(TypedDict):
     cache: Annotated[int, Field(exclude=True)]
+
+
+class Old(typing.TypedDict):
+    """Not that of typing_extensions."""
+
+    x: int
 
 
 class Cache(BaseModel):
@@ -293,6 +301,53 @@ def test_a_path_that_is_no_template_is_refused() -> None:
 def test_a_layout_that_there_is_not_is_refused() -> None:
     with pytest.raises(ModelError, match="Made: the layout 'flat' must be one of"):
         declare(int, layout="flat")
+
+
+@pytest.mark.parametrize("marker", [AsJson, KeyName, Merge, Sensitive])
+def test_a_marker_without_its_parentheses_is_refused(marker: Any) -> None:
+    for annotation in (Annotated[str, marker], list[Annotated[str, marker]], Annotated[str, marker] | None):
+        with pytest.raises(ModelError, match=rf"Made\.field: the marker {marker.__name__} does nothing without"):
+            declare(annotation, "")
+
+
+@pytest.mark.parametrize(
+    ("annotation", "arguments", "why"),
+    [
+        (Annotated[str, Merge("max")], {"path": "/made/{field}"}, "is part of the path"),
+        (Annotated[str, Merge("max"), Field(exclude=True, default="")], {}, "is excluded from what is stored"),
+        (dict[str, Annotated[int, Merge("max")]], {}, "can't stand within its type"),
+        (Annotated[str, Merge("union")], {}, "is for sets, lists and tuples, and this is a str"),
+        (Annotated[int | None, Merge("union")], {}, "is for sets, lists and tuples, and this is a int"),
+    ],
+)
+def test_a_rule_that_could_not_work_is_refused(annotation: Any, arguments: dict[str, object], why: str) -> None:
+    with pytest.raises(ModelError, match=rf"Made\.field.* {why}"):
+        declare(annotation, **arguments)
+
+
+@pytest.mark.parametrize("annotation", [set[str], list[int] | None, tuple[int, ...], Any, frozenset])
+def test_a_union_of_what_may_be_one_is_not(annotation: Any) -> None:
+    declare(Annotated[annotation, Merge("union")])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        ({"path": 5}, "Made: the path 5 must be a text"),
+        ({"path": ""}, "the path '' can't be a template"),
+        ({"vesion": 2}, "Made: no class option is called vesion; there are path, layout, ttl and version"),
+        ({"ttl": 0}, "Made: the ttl 0 must be whole seconds"),
+    ],
+)
+def test_an_option_that_is_none_is_refused(arguments: dict[str, object], why: str) -> None:
+    with pytest.raises(ModelError, match=why):
+        declare(int, **arguments)
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="Pydantic takes it there")
+def test_a_typed_dict_that_pydantic_can_not_take_is_refused_by_the_fields_name() -> None:
+    with pytest.raises(ModelError, match=r"Made\.field: .*typing_extensions\.TypedDict"):
+        declare(list[Old])
 
 
 def test_an_excluded_field_needs_a_default() -> None:

@@ -174,6 +174,30 @@ class Nested(EtcdModel, path="/nested/{id}"):
     cache: Annotated[str, Sensitive()] = Field(default=S, exclude=True)
 
 
+class Derived(Inner):
+    """A field of its base's type takes an object of it, and shows it with what it has more."""
+
+    token: Annotated[str, Sensitive()] = S
+
+
+class Open(EtcdModel, path="/open/{id}"):
+    id: int = 1
+    inner: Inner
+
+
+class Root(RootModel[Annotated[str, Sensitive()]]):
+    pass
+
+
+def test_those_of_derived_classes_are_not_either() -> None:
+    assert repr(Open(inner=Derived())) == "Open(id=1, inner=Derived(name='n'))"
+
+
+def test_a_root_model_can_not_hide_its_root() -> None:
+    with pytest.raises(ModelError, match=r"Made\.field: Root\.root: a RootModel shows its root"):
+        declare(Root)
+
+
 def test_sensitive_fields_are_in_no_repr() -> None:
     shown = "id=1 port=8080 inner=Inner(name='n') inners=[Inner(name='n')] passwords=[SecretStr('**********')]"
     assert str(Nested()) == shown

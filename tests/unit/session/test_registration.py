@@ -302,6 +302,21 @@ def test_a_record_without_a_ttl_is_not_waited_for(kind: Kind) -> None:
 
 
 @KINDS
+def test_an_object_whose_record_is_there_is_left_as_it_is(kind: Kind) -> None:
+    async def scenario() -> None:
+        process = Process()
+        node = await process.session.save(kind(name="n1", port=1))
+        with pytest.raises(AlreadyExistsError):
+            async with process.session.register(node, ttl=TTL):
+                pass
+        node.port = 2
+        await process.session.save(node)
+        assert await port_of(process.etcd, kind) == 2
+
+    run(scenario())
+
+
+@KINDS
 def test_a_record_may_be_replaced_and_who_kept_it_is_told(kind: Kind) -> None:
     async def scenario() -> None:
         process, told = Process(), Told()
