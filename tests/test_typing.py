@@ -21,6 +21,7 @@ import pytest
 from etcdorm.testing import EtcdServer, FaultProxy
 from etcdorm.v2 import EtcdException, EtcdKeyNotFound
 from tests.support.asserted import MODULES, Reading, members, public
+from tests.test_docs import blocks
 
 ROOT = Path(__file__).parents[1]
 TYPING = sorted((ROOT / "tests" / "typing").glob("test_*.py"))
@@ -59,52 +60,9 @@ def test_members_are_found_however_they_are_made() -> None:
 
 # -- what users' checkers say ---------------------------------------------------------------------------------------
 
-PROGRAM = """
-import asyncio
-from typing import assert_type
-
-from etcdorm import Created, EtcdModel, connect
-
-
-class Node(EtcdModel, path="/nodes/{name}", ttl=30):
-    name: str
-    host: str
-    port: int = 8080
-    labels: dict[str, str] = {}
-
-
-class Doc(EtcdModel, path="/docs/{name}", layout="document", frozen=True):
-    name: str
-
-
-def move(node: Node) -> None:
-    node.host = "10.0.0.2"
-    node.hots = "10.0.0.2"  # wrong
-
-
-async def main() -> None:
-    async with connect("http://127.0.0.1:2379") as session:
-        node = await session.load(Node, "n1")
-        assert_type(node, Node)
-        assert_type(await session.list(Doc), list[Doc])
-        node.port = "x"  # wrong
-        Node(name="n1", hots="x")  # wrong
-        Node(name="n1", host="h", port="x")  # wrong
-        doc = await session.save(Doc(name="d"))
-        doc.name = "e"  # wrong
-        await session.update(Node, "n1", move)
-        await session.update(Doc, "d", move)  # wrong
-        await session.save(3)  # wrong
-        async with session.watch(Node) as changes:
-            async for change in changes:
-                if isinstance(change, Created):
-                    assert_type(change.new, Node)
-                print(change.new)  # wrong
-
-
-asyncio.run(main())
-"""
-WRONG = {number for number, line in enumerate(PROGRAM.splitlines(), 1) if line.endswith("# wrong")}
+PROGRAM = next(block.text for block in blocks((ROOT / "docs/typing.md").read_text()) if block.language == "py")
+"""The page's, with its mistakes."""
+WRONG = {number for number, line in enumerate(PROGRAM.splitlines(), 1) if "  # wrong: " in line}
 
 
 @pytest.fixture

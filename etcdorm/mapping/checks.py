@@ -9,7 +9,7 @@ from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Collection, Iterable, Mapping, MutableMapping
 from typing import Any, Final, get_args, get_origin, is_typeddict
 
-from pydantic import BaseModel
+from pydantic import BaseModel, EncodedBytes, EncodedStr, Json
 from pydantic.errors import PydanticUserError
 from pydantic.fields import FieldInfo
 
@@ -23,6 +23,7 @@ from etcdorm.path import encode_segment
 RESERVED: Final = frozenset({"etcd", "key", "match_key"})
 """The public names of EtcdModel, which a field would hide."""
 
+_ENCODED: Final = (EncodedBytes, EncodedStr, Json)
 _MARKERS: Final = (AsJson, KeyName, Merge, Sensitive)
 _MAPS: Final = (dict, Mapping, MutableMapping, defaultdict, OrderedDict, Counter)
 
@@ -66,8 +67,14 @@ def _check_path(model: type[BaseModel], keys: Iterable[str]) -> None:
         if field is None:
             raise ModelError(f"{model.__name__}: {name!r} is in the path but is not a field of the model; declare it")
         where = f"{model.__name__}.{name}"
-        if key_name(bare(field.annotation, field.metadata).metadata) is not None:
+        found = bare(field.annotation, field.metadata)
+        if key_name(found.metadata) is not None:
             raise ModelError(f"{where} is part of the path and has no key of its own; take off its KeyName")
+        if any(item is Json or isinstance(item, _ENCODED) for item in (found.type, *found.metadata)):
+            raise ModelError(
+                f"{where} is part of the path, and its type takes something else than the value that it gives, so that "
+                "a key could be either; let it be of a plain type"
+            )
         if _rule(field) is not None:
             raise ModelError(f"{where} is part of the path, and two edits of it make two records; take off its Merge")
         if holds_secret(field.annotation, field.metadata):

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from etcdorm import (
+    LATEST,
     AlreadyExistsError,
     ConflictError,
     Created,
@@ -26,7 +27,7 @@ from etcdorm.v2 import Client, EtcdCompareFailed, EtcdResult, EtcdUnconfirmed
 from etcdorm.v2.request import Request
 from etcdorm.v2.store import V2Store
 from tests.support.lossy import LossyClient
-from tests.support.models import Doc, Node, Service
+from tests.support.models import Doc, Event, Node, Service
 from tests.support.raw import expire, flush_history, leaves, texts, until_gone
 
 
@@ -386,6 +387,12 @@ async def test_a_refresh_that_arrives_late_does_not_shorten_what_was_set_after_i
         (lambda session: session.save({"name": "a"}), "dict is not a class made of EtcdModel"),
         (lambda session: session.load(Node, nam="a"), "nam"),
         (lambda session: session.list(int), "int is not a class made of EtcdModel"),
+        (lambda session: session.list(EtcdModel), "EtcdModel is not a class made of EtcdModel"),
+        (lambda session: session.list(Node, where="port > 1"), "'port > 1' can't be called"),
+        (lambda session: session.update(Node, "a", None), "None can't be called"),
+        (lambda session: session.refresh(None), "NoneType is not a class made of EtcdModel"),
+        (lambda session: session.lock_holder((Node, "a", 1)), r"is for \(class, key\), and not for a tuple of 3"),
+        (lambda session: session.records(Event, after=LATEST), "after=LATEST is for tail"),
     ],
 )
 async def test_a_likely_mistake_is_told_in_words(
@@ -393,6 +400,13 @@ async def test_a_likely_mistake_is_told_in_words(
 ) -> None:
     with pytest.raises(UsageError, match=words):
         await call(session)
+
+
+@pytest.mark.parametrize("timeout", ["5", 0, -1, True, None])
+async def test_a_timeout_that_is_none_is_told_in_words(timeout: float) -> None:
+    with pytest.raises(UsageError, match="timeout must be seconds, more than 0"):
+        async with connect("http://127.0.0.1:1", timeout=timeout):
+            pass
 
 
 @pytest.mark.parametrize("endpoints", [None, b"http://127.0.0.1:1", 1, [None], "127.0.0.1:2379", []])

@@ -14,10 +14,13 @@ from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
 import pytest
 from pydantic import (
     AfterValidator,
+    Base64Bytes,
+    Base64Str,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
+    Json,
     PlainSerializer,
     PlainValidator,
     RootModel,
@@ -285,6 +288,12 @@ def test_a_type_that_pydantic_knows_nothing_of_is_refused_by_the_fields_name() -
 )
 def test_a_key_field_must_be_a_scalar(annotation: Any) -> None:
     with pytest.raises(ModelError, match=r"Made\.field: a key field is plain text"):
+        declare(annotation, path="/made/{field}")
+
+
+@pytest.mark.parametrize("annotation", [Base64Str, Base64Bytes, Json, Json[int], Json[str] | None], ids=str)
+def test_a_key_field_may_not_be_encoded(annotation: Any) -> None:
+    with pytest.raises(ModelError, match=r"Made\.field is part of the path, and its type takes something else"):
         declare(annotation, path="/made/{field}")
 
 
