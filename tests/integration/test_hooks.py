@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import ClassVar
 
 import pytest
@@ -101,6 +102,115 @@ async def test_each_is_called_in_its_turn(session: Session) -> None:
     assert called() == [("before_load", "/nodes/a"), ("after_load", "a")]
     await session.delete(node)
     assert called() == [("before_delete", "a"), ("after_delete", "a")]
+
+
+class Sync(EtcdModel, path="/sync/{name}"):
+    log: ClassVar[list[str]] = []
+    name: str
+
+    @before_load
+    @classmethod
+    def reading(cls, path: str) -> None:
+        cls.log.append("before_load")
+
+    @after_load
+    def loaded(self) -> None:
+        self.log.append("after_load")
+
+    @before_save
+    def saving(self) -> None:
+        self.log.append("before_save")
+
+    @after_save
+    def saved(self) -> None:
+        self.log.append("after_save")
+
+    @before_delete
+    def deleting(self) -> None:
+        self.log.append("before_delete")
+
+    @after_delete
+    def deleted(self) -> None:
+        self.log.append("after_delete")
+
+
+class Async(EtcdModel, path="/async/{name}"):
+    log: ClassVar[list[str]] = []
+    failing: ClassVar[str] = ""
+    name: str
+
+    @classmethod
+    async def note(cls, hook: str) -> None:
+        await asyncio.sleep(0)
+        cls.log.append(hook)
+        if hook == cls.failing:
+            raise ConnectionError(hook)
+
+    @before_load
+    @classmethod
+    async def reading(cls, path: str) -> None:
+        await cls.note("before_load")
+
+    @after_load
+    async def loaded(self) -> None:
+        await self.note("after_load")
+
+    @before_save
+    async def saving(self) -> None:
+        await self.note("before_save")
+
+    @after_save
+    async def saved(self) -> None:
+        await self.note("after_save")
+
+    @before_delete
+    async def deleting(self) -> None:
+        await self.note("before_delete")
+
+    @after_delete
+    async def deleted(self) -> None:
+        await self.note("after_delete")
+
+
+@pytest.mark.parametrize("kind", [Sync, Async])
+async def test_each_may_be_sync_or_async(session: Session, kind: type[Sync] | type[Async]) -> None:
+    kind.log.clear()
+    model = await session.save(kind(name="a"))
+    assert kind.log == ["before_save", "after_save"]
+    await session.load(kind, "a")
+    assert kind.log[2:] == ["before_load", "after_load"]
+    await session.delete(model)
+    assert kind.log[4:] == ["before_delete", "after_delete"]
+
+
+@pytest.mark.parametrize("hook", ["before_save", "before_delete", "before_load"])
+async def test_an_error_in_an_async_hook_stops_the_call(
+    session: Session, other: Session, monkeypatch: pytest.MonkeyPatch, hook: str
+) -> None:
+    model = await session.save(Async(name="a"))
+    monkeypatch.setattr(Async, "failing", hook)
+    calls: dict[str, Callable[[], Awaitable[object]]] = {
+        "before_save": lambda: session.save(Async(name="b")),
+        "before_delete": lambda: session.delete(model),
+        "before_load": lambda: session.load(Async, "a"),
+    }
+    with pytest.raises(ConnectionError, match=hook):
+        await calls[hook]()
+    assert await other.keys(Async) == [("a",)]
+
+
+async def test_a_hook_before_a_delete_may_save(session: Session) -> None:
+    class Marked(EtcdModel, path="/marked/{name}"):
+        name: str
+        leaves: bool = False
+
+        @before_delete
+        async def mark(self) -> None:
+            self.leaves = True
+            await session.save(self)
+
+    await session.delete(await session.save(Marked(name="a")))
+    assert not await session.exists(Marked, "a")
 
 
 async def test_of_many(session: Session) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import Enum, IntEnum
-from ipaddress import IPv4Address, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Generic, Literal, NewType, TypeAlias, TypeVar, cast
 from uuid import UUID
@@ -26,6 +26,7 @@ from pydantic import (
     Secret,
     SecretBytes,
     SecretStr,
+    Tag,
     computed_field,
     create_model,
 )
@@ -136,6 +137,11 @@ class Dog(BaseModel):
     tricks: set[str] = set()
 
 
+def tag_of(value: Any) -> str:
+    kind = value.get("Kind", value.get("kind")) if isinstance(value, dict) else value.kind
+    return str(kind)[0]
+
+
 class Login(BaseModel):
     user: str = ""
     password: SecretStr
@@ -156,51 +162,51 @@ class Kind:
 aware = st.integers(-1439, 1439).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 numbers = st.floats(allow_nan=False)
 
-hashables = st.sampled_from(
-    [
-        Kind(str, texts),
-        Kind(int, st.integers()),
-        Kind(bool, st.booleans()),
-        Kind(bytes, st.binary(max_size=8)),
-        Kind(Decimal, st.decimals(allow_nan=False, allow_infinity=False)),
-        Kind(datetime, st.datetimes() | st.datetimes(datetime(2, 1, 1), datetime(9998, 1, 1), timezones=aware)),
-        Kind(date, st.dates()),
-        Kind(time, st.times()),
-        Kind(timedelta, st.timedeltas(timedelta(days=-99999), timedelta(days=99999))),
-        Kind(UUID, st.uuids()),
-        Kind(Colour, st.sampled_from(Colour)),
-        Kind(Digits, st.sampled_from(Digits)),
-        Kind(Level, st.sampled_from(Level)),
-        Kind(Literal["auto", "1"], st.sampled_from(["auto", "1"])),
-        Kind(IPv4Address, st.ip_addresses(v=4)),
-        Kind(IPv6Network, st.integers(0, 128).map(lambda bits: IPv6Network((0, bits)))),
-        Kind(PurePosixPath, st.lists(st.sampled_from(["a", "b c", "é"])).map(lambda parts: PurePosixPath(*parts))),
-        Kind(Annotated[int, Field(ge=0, le=65535)], st.integers(0, 65535)),
-        Kind(Port, st.integers(0, 65535)),
-        Kind(AnyUrl, st.sampled_from(["http://a/b?c=%2F#d", "mailto:a@b"]).map(AnyUrl)),
-    ]
-)
+HASHABLES = [
+    Kind(str, texts),
+    Kind(int, st.integers()),
+    Kind(bool, st.booleans()),
+    Kind(bytes, st.binary(max_size=8)),
+    Kind(Decimal, st.decimals(allow_nan=False, allow_infinity=False)),
+    Kind(datetime, st.datetimes() | st.datetimes(datetime(2, 1, 1), datetime(9998, 1, 1), timezones=aware)),
+    Kind(date, st.dates()),
+    Kind(time, st.times()),
+    Kind(timedelta, st.timedeltas(timedelta(days=-99999), timedelta(days=99999))),
+    Kind(UUID, st.uuids()),
+    Kind(Colour, st.sampled_from(Colour)),
+    Kind(Digits, st.sampled_from(Digits)),
+    Kind(Level, st.sampled_from(Level)),
+    Kind(Literal["auto", "1"], st.sampled_from(["auto", "1"])),
+    Kind(IPv4Address, st.ip_addresses(v=4)),
+    Kind(IPv6Address, st.ip_addresses(v=6)),
+    Kind(IPv4Network, st.integers(0, 32).map(lambda bits: IPv4Network((0, bits)))),
+    Kind(IPv6Network, st.integers(0, 128).map(lambda bits: IPv6Network((0, bits)))),
+    Kind(PurePosixPath, st.lists(st.sampled_from(["a", "b c", "é"])).map(lambda parts: PurePosixPath(*parts))),
+    Kind(Annotated[int, Field(ge=0, le=65535)], st.integers(0, 65535)),
+    Kind(Port, st.integers(0, 65535)),
+    Kind(AnyUrl, st.sampled_from(["http://a/b?c=%2F#d", "mailto:a@b"]).map(AnyUrl)),
+    Kind(HttpUrl, st.sampled_from(["https://user@h:8443/", "http://[::1]/"]).map(HttpUrl)),
+]
+"""Those that may be the keys of maps, the items of sets, and parts of the path."""
+hashables = st.sampled_from(HASHABLES)
 secret_texts = texts.map(SecretStr)
-secrets = st.sampled_from(
-    [
-        Kind(SecretStr, secret_texts),
-        Kind(SecretBytes, st.binary(max_size=8).map(SecretBytes)),
-        Kind(Secret[int], st.integers().map(Secret)),
-        Kind(Secret[date | None], (st.none() | st.dates()).map(Secret)),
-        Kind(Secret[set[str]], st.sets(texts, max_size=2).map(Secret)),
-        Kind(set[SecretStr], st.sets(secret_texts, max_size=3)),
-        Kind(Login, st.builds(Login, user=texts, password=secret_texts, token=st.none() | texts)),
-    ]
-)
-scalars = hashables | st.sampled_from(
-    [
-        Kind(float, numbers),
-        Kind(Literal[1, 2], st.sampled_from([1, 2])),
-        Kind(Mixed, st.sampled_from(Mixed)),
-        Kind(HttpUrl, st.sampled_from(["https://user@h:8443/", "http://[::1]/"]).map(HttpUrl)),
-        Kind(PostgresDsn, st.just(PostgresDsn("postgresql://u:p@h1:1,h2:2/db"))),
-    ]
-)
+SECRETS = [
+    Kind(SecretStr, secret_texts),
+    Kind(SecretBytes, st.binary(max_size=8).map(SecretBytes)),
+    Kind(Secret[int], st.integers().map(Secret)),
+    Kind(Secret[date | None], (st.none() | st.dates()).map(Secret)),
+    Kind(Secret[set[str]], st.sets(texts, max_size=2).map(Secret)),
+    Kind(set[SecretStr], st.sets(secret_texts, max_size=3)),
+    Kind(Login, st.builds(Login, user=texts, password=secret_texts, token=st.none() | texts)),
+]
+secrets = st.sampled_from(SECRETS)
+SCALARS = [
+    Kind(float, numbers),
+    Kind(Literal[1, 2], st.sampled_from([1, 2])),
+    Kind(Mixed, st.sampled_from(Mixed)),
+    Kind(PostgresDsn, st.just(PostgresDsn("postgresql://u:p@h1:1,h2:2/db"))),
+]
+scalars = hashables | st.sampled_from(SCALARS)
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | numbers | texts,
     lambda part: st.lists(part, max_size=2) | st.dictionaries(texts, part, max_size=2),
@@ -215,22 +221,27 @@ branches = st.recursive(
     ),
     max_leaves=3,
 )
-mixtures = st.sampled_from(
-    [
-        Kind(int | str, st.integers() | texts),
-        Kind(Literal["1", 1], st.sampled_from(["1", 1])),
-        Kind(int | SecretStr, st.integers() | secret_texts),
-        Kind(Any, anything),
-        Kind(Branch, branches),
-        Kind(Area, st.builds(Area, width=st.integers(), height=st.integers())),
-        Kind(
-            Annotated[Cat | Dog, Discriminator("kind")],
-            st.builds(Cat) | st.builds(Dog, tricks=st.sets(texts, max_size=2)),
-        ),
-        Kind(Point, st.fixed_dictionaries({"x": st.integers(), "y": numbers})),
-        Kind(Span, st.builds(Span, st.dates(), st.lists(texts, max_size=2))),
-    ]
-)
+cats = st.builds(Cat, lives=st.integers())
+dogs = st.builds(Dog, tricks=st.sets(texts, max_size=2))
+MIXTURES = [
+    Kind(int | str, st.integers() | texts),
+    Kind(Literal["1", 1], st.sampled_from(["1", 1])),
+    Kind(int | SecretStr, st.integers() | secret_texts),
+    Kind(Any, anything),
+    Kind(Branch, branches),
+    Kind(Area, st.builds(Area, width=st.integers(), height=st.integers())),
+    Kind(
+        Annotated[Cat | Dog, Discriminator("kind")],
+        cats | dogs,
+    ),
+    Kind(
+        Annotated[Annotated[Cat, Tag("c")] | Annotated[Dog, Tag("d")], Discriminator(tag_of)],
+        cats | dogs,
+    ),
+    Kind(Point, st.fixed_dictionaries({"x": st.integers(), "y": numbers})),
+    Kind(Span, st.builds(Span, st.dates(), st.lists(texts, max_size=2))),
+]
+mixtures = st.sampled_from(MIXTURES)
 
 
 def nullable(kind: Kind) -> Kind:
@@ -297,7 +308,7 @@ OPEN = {
     "numbers": Kind(int | None, st.none() | st.integers()),
     "texts": Kind(str, texts),
     "objects": Kind(dict[str, int], st.dictionaries(texts, st.integers(), max_size=2)),
-    "models": Kind(Login, st.builds(Login, password=secret_texts)),
+    "models": Kind(Login, st.builds(Login, user=texts, password=secret_texts)),
     "secrets": Kind(SecretStr, secret_texts),
 }
 """The types that extra fields may have."""
