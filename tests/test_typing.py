@@ -18,9 +18,10 @@ from pathlib import Path
 
 import pytest
 
+from etcdorm import Session, connect
 from etcdorm.testing import EtcdServer, FaultProxy
 from etcdorm.v2 import EtcdException, EtcdKeyNotFound
-from tests.support.asserted import MODULES, Reading, members, public
+from tests.support.asserted import MODULES, Reading, members, parameters, public
 from tests.test_docs import blocks
 
 ROOT = Path(__file__).parents[1]
@@ -46,9 +47,19 @@ def test_the_type_of_every_public_method_and_attribute_is_asserted(readings: lis
     assert missing == [], f"assert their types in tests/typing, on a parameter of that class: {', '.join(missing)}"
 
 
+def test_every_parameter_that_has_to_be_named_is(readings: list[Reading]) -> None:
+    passed = {pair for reading in readings for pair in reading.passed}
+    wanted = {pair for name, offered in public().items() for pair in parameters(name, offered)}
+    missing = sorted(f"{function}({name}=)" for function, name in wanted - passed)
+    assert missing == [], f"pass them to these in tests/typing: {', '.join(missing)}"
+
+
 def test_what_is_not_asserted_is_noticed() -> None:
     code = "def check(session: Session) -> None:\n    assert_type(session.load, int)\n    session.save()\n"
     assert Reading(ast.parse(code)).members == {("Session", "load")}
+    assert ("save_all", "limit") in parameters("Session", Session)
+    assert ("connect", "timeout") in parameters("connect", connect)
+    assert ("write", "ttl") in Reading(ast.parse("client.write('/a', ttl=3)")).passed
 
 
 def test_members_are_found_however_they_are_made() -> None:

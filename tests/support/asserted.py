@@ -33,6 +33,20 @@ def members(kind: type) -> set[str]:
     return {name for name in names if not name.startswith("_") and name != "model_config"}
 
 
+def parameters(name: str, offered: object) -> set[tuple[str, str]]:
+    """The parameters that a public function, or the methods of a class, take by name alone, each with whose it is."""
+    functions = {name: offered}
+    if isinstance(offered, type):
+        functions = {member: inspect.getattr_static(offered, member, None) for member in members(offered)}
+    found = set()
+    for function, value in functions.items():
+        unbound: object = getattr(value, "__func__", value)  # of a class method
+        if inspect.isfunction(unbound):
+            given = inspect.signature(unbound).parameters.values()
+            found |= {(function, each.name) for each in given if each.kind is each.KEYWORD_ONLY}
+    return found
+
+
 def set_in_init(kind: type) -> Iterator[str]:
     init = vars(kind).get("__init__")
     if not inspect.isfunction(init) or is_dataclass(kind):
@@ -56,6 +70,8 @@ class Reading(ast.NodeVisitor):
     def __init__(self, tree: ast.Module) -> None:
         self.names: set[str] = set()
         self.members: set[tuple[str, str]] = set()
+        self.passed: set[tuple[str, str]] = set()
+        """The names of what is called, and of what it is given by name."""
         self._bases = {
             node.name: [base.id for base in node.bases if isinstance(base, ast.Name)]
             for node in ast.walk(tree)
@@ -78,6 +94,8 @@ class Reading(ast.NodeVisitor):
         self.names.add(node.id)
 
     def visit_Call(self, node: ast.Call) -> None:
+        called = node.func.attr if isinstance(node.func, ast.Attribute) else ast.unparse(node.func)
+        self.passed |= {(called, given.arg) for given in node.keywords if given.arg is not None}
         if isinstance(node.func, ast.Name) and node.func.id == "assert_type":
             self._state(*node.args)
         else:

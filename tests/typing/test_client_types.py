@@ -66,18 +66,18 @@ async def making() -> None:
 
 async def proving(client: Client, auth: Auth, user: EtcdUser, role: EtcdRole) -> None:
     assert_type((Auth(client), EtcdUser(client, "app"), EtcdRole(client, "app")), tuple[Auth, EtcdUser, EtcdRole])
-    assert_type(await auth.get_active(), bool)
+    assert_type(await auth.get_active(timeout=1.5), bool)
     assert_type(await auth.set_active(True, timeout=1.5), None)
-    assert_type(await auth.enable(), None)
+    assert_type(await auth.enable(timeout=1.5), None)
     assert_type(await auth.disable(timeout=1.5), None)
-    assert_type(await auth.users(), list[str])
-    assert_type(await auth.roles(), list[str])
+    assert_type(await auth.users(timeout=1.5), list[str])
+    assert_type(await auth.roles(timeout=1.5), list[str])
     user.password = "pw"
     user.roles = ["app"]
     assert_type(user.name, str)
     assert_type(user.roles, set[str])
     assert_type(user.password, None)
-    assert_type(await user.get_names(), list[str])
+    assert_type(await user.get_names(timeout=1.5), list[str])
     assert_type(await user.read(), None)
     assert_type(await user.write(), None)
     assert_type(await user.delete(timeout=1.5), None)
@@ -86,7 +86,7 @@ async def proving(client: Client, auth: Auth, user: EtcdUser, role: EtcdRole) ->
     role.acls = {"/app/*": "R"}
     assert_type(role.name, str)
     assert_type(role.acls, dict[str, str])
-    assert_type(await role.get_names(), list[str])
+    assert_type(await role.get_names(timeout=1.5), list[str])
     assert_type(await role.read(), None)
     assert_type(await role.write(timeout=1.5), None)
     assert_type(await role.delete(), None)
@@ -116,18 +116,23 @@ async def calling(client: Client) -> None:
     assert_type(await client.write("/a", 1, 60), EtcdResult)
     assert_type(await client.write("/a", True, prevExist=False), EtcdResult)
     assert_type(await client.write("/a", 1.5, prevIndex=1, prevValue=2), EtcdResult)
-    assert_type(await client.write("/a", dir=True, timeout=1.5), EtcdResult)
-    assert_type(await client.set("/a", "b"), EtcdResult)
+    assert_type(await client.write("/a", dir=True, timeout=1.5, unique=True), EtcdResult)
+    assert_type(await client.set("/a", "b", prevExist=True, prevIndex=1, prevValue=2, timeout=1.5), EtcdResult)
+    assert_type(await client.set("/a", ttl=60, refresh=True, unique=True), EtcdResult)
+    assert_type(await client.write("/a", ttl=60, refresh=True), EtcdResult)
     assert_type(await client.read("/a", recursive=True, sorted=True, quorum=True), EtcdResult)
     assert_type(await client.read("/a", wait=True, waitIndex=7, timeout=1.5), EtcdResult)
-    assert_type(await client.get("/a"), EtcdResult)
+    assert_type(
+        await client.get("/a", recursive=True, sorted=True, quorum=True, wait=True, waitIndex=7, timeout=1.5),
+        EtcdResult,
+    )
     assert_type(await client.delete("/a", recursive=True, dir=True), EtcdResult)
-    assert_type(await client.delete("/a", prevValue="b", prevIndex=7), EtcdResult)
-    assert_type(await client.refresh("/a", 60), EtcdResult)
-    assert_type(await client.pop("/a", prevIndex=7), EtcdResult)
-    assert_type(await client.test_and_set("/a", "b", "c", 60), EtcdResult)
-    assert_type(await client.update(await client.read("/a")), EtcdResult)
-    assert_type(await client.contains("/a"), bool)
+    assert_type(await client.delete("/a", prevValue="b", prevIndex=7, unique=True), EtcdResult)
+    assert_type(await client.refresh("/a", 60, prevIndex=7, prevValue="b", timeout=1.5), EtcdResult)
+    assert_type(await client.pop("/a", prevIndex=7, prevValue="b", timeout=1.5, unique=True), EtcdResult)
+    assert_type(await client.test_and_set("/a", "b", "c", 60, timeout=1.5, unique=True), EtcdResult)
+    assert_type(await client.update(await client.read("/a"), timeout=1.5, unique=True), EtcdResult)
+    assert_type(await client.contains("/a", timeout=1.5), bool)
     await client.write("/a", b"b")  # type: ignore[arg-type]
     await client.write("/a", "b", ttl=1.5)  # type: ignore[arg-type]
     await client.write("/a", "b", prevexist=True)  # type: ignore[call-arg]
@@ -162,13 +167,13 @@ async def asking_about_the_cluster(client: Client) -> None:
     assert_type(client.protocol, str)
     assert_type(client.key_endpoint, str)
     assert_type(await client.machines(timeout=1.5), list[str])
-    assert_type(await client.members(), dict[str, Member])
-    assert_type(await client.leader(), Member)
-    assert_type(await client.stats(), dict[str, Any])
-    assert_type(await client.leader_stats(), dict[str, Any])
-    assert_type(await client.store_stats(), dict[str, Any])
-    assert_type(await client.version(), str)
-    assert_type(await client.cluster_version(), str)
+    assert_type(await client.members(timeout=1.5), dict[str, Member])
+    assert_type(await client.leader(timeout=1.5), Member)
+    assert_type(await client.stats(timeout=1.5), dict[str, Any])
+    assert_type(await client.leader_stats(timeout=1.5), dict[str, Any])
+    assert_type(await client.store_stats(timeout=1.5), dict[str, Any])
+    assert_type(await client.version(timeout=1.5), str)
+    assert_type(await client.cluster_version(timeout=1.5), str)
 
 
 def members(member: Member) -> None:

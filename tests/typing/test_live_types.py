@@ -62,7 +62,7 @@ async def a_live_value(live: Live[Node], node: Node, doc: Doc) -> None:
     assert_type(live.on_change(changed), Callable[[], None])
     assert_type(live.on_change(slowly, fields=("port",), debounce=0.2), Callable[[], None])
     assert_type(live.on_change(changed, fields="port"), Callable[[], None])
-    assert_type(await live.reach(node), None)
+    assert_type(await live.reach(node, timeout=1.5), None)
     assert_type(await live.wait_ready(timeout=1), None)
     assert_type(await live.until(lambda: live.ready), None)
     await live.reach(7)
@@ -75,7 +75,7 @@ async def a_live_value(live: Live[Node], node: Node, doc: Doc) -> None:
 
 async def tables(session: Session) -> None:
     assert_type(session.table(Node), Table[Node])
-    async with session.table(Node, last_good="nodes.json", name="n1") as nodes:
+    async with session.table(Node, last_good="nodes.json", patience=0.5, name="n1") as nodes:
         assert_type(nodes, Table[Node])
 
 
@@ -91,7 +91,7 @@ async def a_table(nodes: Table[Node], node: Node) -> None:
     assert_type(nodes.stale, bool)
     assert_type(nodes.version, int)
     assert_type(nodes.on_change(keys_changed, debounce=1), Callable[[], None])
-    assert_type(await nodes.reach(node), None)
+    assert_type(await nodes.reach(node, timeout=1.5), None)
     assert_type(await nodes.wait_ready(), None)
     assert_type(await nodes.until(lambda: "n1" in nodes, timeout=1), None)
     nodes.on_change(changed)  # type: ignore[arg-type]

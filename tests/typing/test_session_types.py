@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import assert_type
@@ -56,6 +57,14 @@ async def connecting() -> None:
     connect(
         srv_domain="example.com", username="app", password="pw", ca_cert=Path("ca.pem"), cert=("app.crt", "app.key")
     )
+    connect(
+        ["https://10.0.0.1:2379"],
+        ssl_verify=ssl.CERT_REQUIRED,
+        allow_reconnect=True,
+        expected_cluster_id="cdf818194e3a8c32",
+    )
+    connect(srv_domain="example.com", srv_nameservers=["10.0.0.1"], protocol="https", ssl_verify=False)
+    connect("http://127.0.0.1:2379", protocol="ftp")  # type: ignore[arg-type]
     connect(2379)  # type: ignore[arg-type]
     connect("http://127.0.0.1:2379", layout="folder")  # type: ignore[arg-type]
     connect("http://127.0.0.1:2379", namespace=7)  # type: ignore[arg-type]
@@ -142,12 +151,12 @@ async def many(session: Session, nodes: Iterator[Node], node: Node, doc: Doc) ->
             case Failed():
                 assert_type(result.item, Node)
                 assert_type(result.error, Exception)
-    loaded = await session.load_all(Node, ["n1", "n2"])
+    loaded = await session.load_all(Node, ["n1", "n2"], limit=2, on_progress=on_progress)
     assert_type(loaded, Results[str, Node])
     assert_type(loaded.failed[0].item, str)
     assert_type(loaded[0:2], Results[str, Node])
     assert_type((await session.load_all(Doc, await session.keys(Doc))).models, list[Doc])
-    assert_type(await session.delete_all([node]), Results[Node, Node])
+    assert_type(await session.delete_all([node], limit=2, on_progress=on_progress), Results[Node, Node])
     both: list[Node | Doc] = [node, doc]
     assert_type((await session.save_all(both)).models, list[Node | Doc])
     await session.save_all(node)  # type: ignore[type-var]
