@@ -189,6 +189,8 @@ class Registering(Generic[M]):
         token = await fencing.token_for(self._store, self._path)
         try:
             await self._store.remove(record, owns=schema_of(type(self._model)).owns, token=token)
+        except LeaseLapsedError:
+            return True
         except StaleRecord as stale:
             fencing.check(stale, self._where, token)
             return False
