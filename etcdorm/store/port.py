@@ -101,8 +101,8 @@ class Store(Protocol):
         """Delete a record if its version is still that of ``base``; keys that ``owns`` refuses stay.
 
         ``prune`` also deletes the directory above it when nothing is left there.
-        Raises: StaleRecord and FencedRecord as ``commit`` does; LeaseLapsedError when its TTL has run out, if that can be
-            told: where nothing is left of it, it is stale.
+        Raises: StaleRecord and FencedRecord as ``commit`` does; LeaseLapsedError when its TTL has run out, and what is
+            left of it tells: where nothing is, it is stale.
         """
         ...
 
