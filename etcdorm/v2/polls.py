@@ -20,9 +20,11 @@ _AT_ONCE = 0.5
 
 @dataclass(frozen=True, slots=True)
 class _Doubt:
-    """A poll from ``index`` has waited at ``member``, and brought the event at ``found``."""
+    """A poll from ``index`` has waited at ``member``, since the store stood at ``began``, and brought the event at
+    ``found``."""
 
     index: int
+    began: int
     found: int
     member: str
     raft_index: int
@@ -54,7 +56,7 @@ class Polls:
             raise
         await self._clear_doubt(member, event.raft_index)
         if event.modifiedIndex > event.etcd_index:  # it was not there when the poll began
-            self._doubt = _Doubt(index, event.modifiedIndex, member, event.raft_index)
+            self._doubt = _Doubt(index, event.etcd_index, event.modifiedIndex, member, event.raft_index)
         return event
 
     async def settle(self) -> None:
@@ -86,7 +88,9 @@ class Polls:
         doubt = self._doubt
         if doubt is None:
             return
-        if member == doubt.member and raft_index - doubt.raft_index < SNAPSHOT_GAP:
+        # A member tells the raft index of a snapshot before its store has taken it over, so the store's own counts too.
+        most = max(raft_index - doubt.raft_index, doubt.found - doubt.began)
+        if member == doubt.member and most < SNAPSHOT_GAP:
             self._doubt = None
             return
         index = doubt.index
