@@ -353,10 +353,12 @@ def test_an_option_that_is_none_is_refused(arguments: dict[str, object], why: st
         declare(int, **arguments)
 
 
-@pytest.mark.skipif(sys.version_info >= (3, 12), reason="Pydantic takes it there")
 def test_a_typed_dict_that_pydantic_can_not_take_is_refused_by_the_fields_name() -> None:
-    with pytest.raises(ModelError, match=r"Made\.field: .*typing_extensions\.TypedDict"):
-        declare(list[Old])
+    if sys.version_info >= (3, 12):
+        declare(list[Old])  # there it can
+    else:
+        with pytest.raises(ModelError, match=r"Made\.field: .*typing_extensions\.TypedDict"):
+            declare(list[Old])
 
 
 def test_an_excluded_field_needs_a_default() -> None:
