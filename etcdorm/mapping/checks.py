@@ -11,11 +11,10 @@ from typing import Any, Final, get_args, get_origin, is_typeddict
 
 from pydantic import BaseModel, EncodedBytes, EncodedStr, Json
 from pydantic.errors import PydanticUserError
-from pydantic.fields import FieldInfo
 
 from etcdorm.errors import ModelError, PathError
-from etcdorm.mapping.annotations import allows_extra, bare, extra_type, is_model, mentioned
-from etcdorm.mapping.markers import AsJson, KeyName, Merge, Sensitive, key_name
+from etcdorm.mapping.annotations import Bare, allows_extra, bare, extra_type, is_model, mentioned
+from etcdorm.mapping.markers import AsJson, KeyName, Merge, Sensitive, key_name, merge_rule
 from etcdorm.mapping.readable import check_readable
 from etcdorm.mapping.secrets import holds_secret, is_sensitive
 from etcdorm.path import encode_segment
@@ -75,7 +74,7 @@ def _check_path(model: type[BaseModel], keys: Iterable[str]) -> None:
                 f"{where} is part of the path, and its type takes something else than the value that it gives, so that "
                 "a key could be either; let it be of a plain type"
             )
-        if _rule(field) is not None:
+        if merge_rule(found.metadata) is not None:
             raise ModelError(f"{where} is part of the path, and two edits of it make two records; take off its Merge")
         if holds_secret(field.annotation, field.metadata):
             raise ModelError(
@@ -97,7 +96,7 @@ def _check_model(model: type[BaseModel], where: str) -> None:
                 raise ModelError(f"{at} is excluded from what is stored, so it needs a default")
             if key_name(found.metadata) is not None:
                 raise ModelError(f"{at} is excluded from what is stored and has no key; take off its KeyName")
-            if _rule(field) is not None:
+            if merge_rule(found.metadata) is not None:
                 raise ModelError(f"{at} is excluded from what is stored, so nobody else edits it; take off its Merge")
             continue
         if model.__pydantic_root_model__ and is_sensitive(found.metadata):
@@ -108,7 +107,7 @@ def _check_model(model: type[BaseModel], where: str) -> None:
         if name_in_etcd is not None:
             _check_key_name(name_in_etcd, at)
         _check_type(found.type, at)
-        _check_union(field, found.type, at)
+        _check_union(found, at)
     if allows_extra(model):
         extra = bare(extra_type(model))
         _check_type(extra.type, f"{where}.__pydantic_extra__")
@@ -128,16 +127,12 @@ def _check_key_name(name: object, at: str) -> None:
         )
 
 
-def _rule(field: FieldInfo) -> Merge | None:
-    return next((item for item in bare(field.annotation, field.metadata).metadata if isinstance(item, Merge)), None)
-
-
-def _check_union(field: FieldInfo, annotation: object, at: str) -> None:
-    rule = _rule(field)
-    if rule is None or rule.how != "union" or not isinstance(annotation, type) or annotation in (Any, object):
+def _check_union(found: Bare, at: str) -> None:
+    rule = merge_rule(found.metadata)
+    if rule is None or rule.how != "union" or not isinstance(found.type, type) or found.type in (Any, object):
         return
-    if not issubclass(annotation, Collection) or issubclass(annotation, str | bytes | bytearray):
-        raise ModelError(f"{at}: Merge('union') is for sets, lists and tuples, and this is a {annotation.__name__}")
+    if not issubclass(found.type, Collection) or issubclass(found.type, str | bytes | bytearray):
+        raise ModelError(f"{at}: Merge('union') is for sets, lists and tuples, and this is a {found.type.__name__}")
 
 
 def _check_type(annotation: object, at: str) -> None:

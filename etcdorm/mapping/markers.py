@@ -82,6 +82,11 @@ def key_name(metadata: Iterable[object]) -> str | None:
     return names[-1] if names else None
 
 
+def merge_rule(metadata: Iterable[object]) -> Merge | None:
+    """What a field's markers say of two edits."""
+    return next((item for item in metadata if isinstance(item, Merge)), None)
+
+
 def _extreme(how: Literal["max", "min"], mine: Any, theirs: Any) -> object:  # Any: whatever can be compared
     if mine is None or theirs is None:
         return theirs if mine is None else mine

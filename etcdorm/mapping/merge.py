@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from etcdorm.mapping.annotations import bare
-from etcdorm.mapping.markers import AsJson, Merge
+from etcdorm.mapping.markers import AsJson, Merge, merge_rule
 from etcdorm.mapping.values import same
 
 M = TypeVar("M", bound=BaseModel)
@@ -182,5 +182,4 @@ def _edited_whole(model: type[BaseModel]) -> frozenset[str]:
 def _rules(field: FieldInfo) -> tuple[Merge | None, bool]:
     """What a field's markers say: how two edits of it become one, and whether it is only ever edited as a whole."""
     metadata = bare(field.annotation, field.metadata).metadata
-    rule = next((item for item in metadata if isinstance(item, Merge)), None)
-    return rule, any(isinstance(item, AsJson) for item in metadata)
+    return merge_rule(metadata), any(isinstance(item, AsJson) for item in metadata)
